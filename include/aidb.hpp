@@ -521,7 +521,7 @@ class DB {
     check(aidb_checkpoint(handle_.get(), detail::c_text(path, "the path"), check.out()));
   }
   // Checks every byte on disk, and that reads find what is there. `progress(bytes_done, bytes_total)` returns
-  // whether to continue; if it throws, the verification ends and the exception is rethrown here. Damage is in
+  // whether to continue; if it throws, the verification ends and rethrows the exception here. Damage is in
   // the report, not thrown.
   Report verify(const std::function<bool(std::uint64_t, std::uint64_t)>& progress = nullptr) const {
     struct Context {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # AddressSanitizer over the Rust code: asan.sh [programs] [units], both by default.
 #
-#   programs  the C and C++ programs against a libaidb that is checked itself; they call all of the C API, and misuse it
+#   programs  the C and C++ programs against a sanitized libaidb; they call all of the C API, and misuse it
 #   units     the unit tests of the modules with unsafe code
 #
-# `-Z sanitizer` is for nightly toolchains; RUSTC_BOOTSTRAP lets the stable one take it, for these builds only.
+# `-Z sanitizer` needs a nightly toolchain; RUSTC_BOOTSTRAP lets the stable one accept it, for these builds only.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -17,7 +17,7 @@ x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) ;;
     ;;
 esac
 
-# Tests ask for more memory than there is and expect to be refused.
+# Some tests request more memory than there is and expect a refusal.
 export ASAN_OPTIONS=allocator_may_return_null=1
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$TARGET/asan
 export CARGO_PROFILE_DEV_DEBUG=line-tables-only
@@ -35,10 +35,10 @@ check_programs() {
     mkdir -p "$out/leveldb"
     echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
     tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h"
-    # libaidb.a is linked with the runtime of rustc's own AddressSanitizer: that of gcc is an older one.
+    # libaidb.a is linked with the runtime of rustc's own AddressSanitizer: gcc has an older one.
     runtime=$(echo "$(rustc --print sysroot)/lib/rustlib/$triple/lib"/librustc*_rt.asan.a)
     for source in tests/c/*.c tests/c/*.cpp; do
-        # The sanitizer's allocator has its memory already, and takes no notice of the limit.
+        # The sanitizer's allocator has reserved its memory already, and ignores the limit.
         [[ $source == *test_no_memory.c ]] && continue
         compiler=(gcc -std=c99 -D_POSIX_C_SOURCE=200809L)
         [[ $source != *.cpp ]] || compiler=(g++ -std=c++17)

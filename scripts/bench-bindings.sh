@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The wheel and the npm package beside their peers, as bench/README.md describes. `make bench-bindings` sets the variables:
-# N (entries, 200000), ROUNDS (5). With --smoke: every workload on a thousand entries, to see that it runs.
+# Measures the wheel and the npm package beside their peers, as bench/README.md describes. `make bench-bindings` sets
+# the variables N (entries, 200000) and ROUNDS (5). With --smoke it runs every workload on a thousand entries, to check
+# that it works.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# AiDb beside its rivals, as bench/README.md describes. `make bench` sets the variables: N, ROUNDS, READ_SECONDS, ENGINES,
-# WORKLOADS, WITHOUT (engines to leave out), OUT. With --smoke: the bench's own tests, then every workload on a
-# handful of entries, without RocksDB, to see that it runs. With --tune: what AiDb's options change; TRIALS chooses some.
+# Measures AiDb beside its rivals, as bench/README.md describes. `make bench` sets the variables N, ROUNDS,
+# READ_SECONDS, ENGINES, WORKLOADS, WITHOUT (engines to leave out) and OUT. With --smoke it runs the bench's own tests,
+# then every workload on a few entries, without RocksDB, to check that they work. With --tune it measures the effect of
+# AiDb's options; TRIALS chooses some.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 libraries=$TARGET/debian/root/usr/lib/$(gcc -print-multiarch)
-# The same for every way of building, or cargo would compile RocksDB again.
+# The same for every build; otherwise cargo would compile RocksDB again.
 export CARGO_TARGET_DIR=$TARGET/bench
 
 leveldb() {
@@ -22,7 +23,7 @@ if [ "${1:-}" = --smoke ]; then
     cargo test --locked --manifest-path bench/Cargo.toml
     out=$TARGET/bench/smoke
     rm -rf "$out"
-    # Built for the tests too, and cargo knows it.
+    # The tests have built it already, and cargo knows.
     cargo build --locked --manifest-path bench/Cargo.toml
     "$TARGET/bench/debug/aidb-bench" compare --entries 1000 --rounds 1 --seconds 0.005 --engines "$engines" \
         --data "$out/data" --out "$out" >"$out.log" 2>&1 || { cat "$out.log"; die 'the bench does not run'; }
@@ -57,12 +58,12 @@ if has rocksdb; then
     [ -n "$(find "$TARGET/bench/release/build" -path '*/librocksdb-sys-*/out/librocksdb.a' 2>/dev/null)" ] || {
         echo 'RocksDB is compiled first, once: about an hour on two cores. WITHOUT=rocksdb leaves it out.'
     }
-    # Its interface for Rust is made by libclang. The paths stay the same, or cargo would compile it again.
+    # libclang generates its Rust interface. The paths must stay the same; otherwise cargo would compile it again.
     scripts/debian.sh libclang1-19 libllvm19 libclang-common-19-dev ||
         die 'libclang cannot be had here: it needs a Debian system that reaches its archive; or WITHOUT=rocksdb'
     export LIBCLANG_PATH=$TARGET/debian/root/usr/lib/llvm-19/lib LD_LIBRARY_PATH=$libraries
     export BINDGEN_EXTRA_CLANG_ARGS="-resource-dir $LIBCLANG_PATH/clang/19"
-    # Its crate compiles without them; RocksDB's own build takes what the processor has.
+    # Its crate compiles without these instructions; RocksDB's own build uses what the processor has.
     export CXXFLAGS_x86_64_unknown_linux_gnu='-msse4.2 -mpclmul'
     features=(--features rocksdb)
 fi

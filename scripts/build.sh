@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Builds what programs in other languages need, from release builds that share one target directory:
+# Builds the packages for programs in other languages, from release builds that share one target directory:
 #   c       libaidb and aidb.h, installed below target/prefix
 #   python  the wheel, in the virtual environment target/venv
 #   node    the packed tarball, in the project target/node
-# A part whose package did not change is not installed again.
+# It does not install a part again whose package did not change.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 mkdir -p "$TARGET"
 
-# changed STAMP FILE...: whether the files differ from those that STAMP was written for, which it then is.
+# changed STAMP FILE...: whether the files differ from their state at the last call with STAMP; updates STAMP.
 changed() {
     local stamp=$1 sums
     shift
@@ -21,7 +21,7 @@ keep() { mv "$1.new" "$1"; }
 
 build_c() {
     cargo build --release --locked -p aidb-ffi
-    # Here, whatever the caller's own installations look like.
+    # Here, whatever directories the caller has set.
     env -u LIBDIR -u INCLUDEDIR -u PKGCONFIGDIR -u CMAKEDIR -u DOCDIR -u DEBUGDIR -u STRIP \
         scripts/install.sh '' "$TARGET/prefix" >/dev/null
     echo "built target/prefix/lib/libaidb.so"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks that the tools are there and new enough, and says for each missing one which version is needed and how to
-# get it. `check-tools.sh rust` checks only what the Rust parts need.
+# Checks that the tools exist and are new enough. For each missing one it prints the required version and how to get it.
+# `check-tools.sh rust` checks only the tools for the Rust parts.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -11,7 +11,7 @@ lack() { # what, how to get it
     missing=1
 }
 
-# at_least FOUND WANTED: whether version FOUND is WANTED or newer.
+# at_least FOUND WANTED: whether version FOUND is at least WANTED.
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n1)" = "$2" ]; }
 
 need() { # name, wanted version, found version or nothing, how to get it

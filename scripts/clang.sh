@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the command to compile C with clang: the system's, or Debian's packages unpacked below target/debian.
-# Exit status 1 if there is none that works; then the C tests do without.
+# Prints the command to compile C with clang: the system's, or Debian's packages unpacked below target/debian. Exit
+# status 1 if none works; then the C tests do not use clang.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -19,7 +19,7 @@ wrapper=$TARGET/debian/bin/clang
 mkdir -p "$TARGET/debian/bin"
 cat >"$wrapper" <<WRAPPER
 #!/bin/sh
-# clang needs its own libraries, which are unpacked here.
+# clang needs its own libraries, unpacked here.
 export LD_LIBRARY_PATH='$root/usr/lib/$(gcc -print-multiarch)'
 exec '$root/usr/lib/llvm-$number/bin/clang' "\$@"
 WRAPPER

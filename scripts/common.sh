@@ -1,10 +1,10 @@
-# Sourced by the other scripts: where things are, headings, and the Python to use.
+# The other scripts source this: paths, headings, and the Python to use.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET=$ROOT/target
 cd "$ROOT" || exit 1
 
-# Everything below belongs to this checkout, whatever the caller's shell has set.
+# Everything below belongs to this checkout, whatever variables the caller's shell has set.
 export CARGO_TARGET_DIR=$TARGET
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false
@@ -31,8 +31,8 @@ find_python() {
     return 1
 }
 
-# Where the toolchain of rust-toolchain.toml is not installed by that name, and rustup's default one is that version, the
-# default one is taken: nothing is fetched.
+# If rustup has no toolchain of the name in rust-toolchain.toml, but its default toolchain has that version, the scripts
+# use the default one and fetch nothing.
 take_installed_toolchain() {
     local pinned default
     [ -z "${RUSTUP_TOOLCHAIN:-}" ] && command -v rustup >/dev/null || return 0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Line coverage of core and ffi by the Rust tests, with the stable toolchain alone: instrumented binaries write
-# profiles, scripts/coverage reads them. COVERAGE_PACKAGES chooses other packages.
+# profiles, and scripts/coverage reads them. COVERAGE_PACKAGES chooses other packages.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -14,14 +14,14 @@ CARGO_TARGET_DIR=$out/reader cargo build --release --locked --manifest-path scri
 
 heading 'instrumented tests'
 export RUSTFLAGS='-C instrument-coverage' CARGO_TARGET_DIR=$out/build
-# One file per binary, merged as its processes end.
+# One file per binary; its processes merge their counts into it as they end.
 export LLVM_PROFILE_FILE=$out/profiles/%m_%p.profraw
 arguments=()
 for package in "${packages[@]}"; do arguments+=(-p "$package"); done
 cargo test "${arguments[@]}" --lib --bins --tests --no-run --message-format=json-render-diagnostics |
     sed -n 's/.*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1/p' >"$out/objects"
 [ -s "$out/objects" ] || die 'no test binaries were built'
-# Build scripts and macros wrote profiles too, which say nothing about our code.
+# Build scripts and macros also wrote profiles, which say nothing about our code.
 rm -f "$out"/profiles/*
 result=0
 cargo test "${arguments[@]}" --lib --bins --tests --no-fail-fast || result=$?

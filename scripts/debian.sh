@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches Debian packages as an ordinary user and unpacks them below target/debian/root: debian.sh PACKAGE...
-# Uses the system's package lists; where they are missing or stale, a private copy below target/debian/apt.
-# Exit status 1 if they cannot be had here.
+# Fetches Debian packages as an ordinary user and unpacks them below target/debian/root: debian.sh PACKAGE... It uses
+# the system's package lists; if they are missing or stale, a private copy below target/debian/apt. Exit status 1 if the
+# packages are not available here.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The main job on real input, end to end: builds the library, the wheel and the package, indexes the Python standard
-# library's sources in one database from C and Python, queries it from Node, and verifies it from Rust.
-# examples/demo/README.md says what each program does. Results stay in target/demo.
+# The main use of AiDb on real input, end to end: builds the library, the wheel and the package, indexes the sources of
+# the Python standard library in one database from C and Python, queries it from Node, and verifies it from Rust.
+# examples/demo/README.md describes the programs. Results stay in target/demo.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Runs the example programs of every language, each in an empty directory. Wants scripts/build.sh c python node to
-# have run.
+# Runs the example programs of every language, each in an empty directory. Run scripts/build.sh c python node first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 shopt -s nullglob

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs the fuzz targets of tests/fuzz, as many at once as there are cores: fuzz.sh SECONDS [TARGET...], all by default. Stable
-# toolchain: libFuzzer is compiled by its crate, and SanitizerCoverage is a pass of LLVM that rustc is told to run.
+# Runs the fuzz targets of tests/fuzz, as many at once as there are cores: fuzz.sh SECONDS [TARGET...], all by default.
+# The stable toolchain suffices: libFuzzer's crate compiles it, and SanitizerCoverage is a pass of LLVM that rustc can
+# run.
 #
-# Findings are kept under target/fuzz/findings, and what a run learned under target/fuzz/corpus. Every run has a new
+# Findings go to target/fuzz/findings, and the corpus that a run has learned to target/fuzz/corpus. Every run has a new
 # seed; FUZZ_SEED chooses one.
 #
-# fuzz.sh --fixed [TARGET...] is the run that gates a change: the same seed and number of executions everywhere, from
-# the committed corpus alone, and addresses that do not change either, so that it finds today what it finds tomorrow.
+# fuzz.sh --fixed [TARGET...] is the run that gates a change: the same seed and number of executions everywhere, the
+# committed corpus alone, and fixed addresses, so that it finds the same today and tomorrow.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -48,7 +49,7 @@ out=$TARGET/fuzz
 export RUSTFLAGS="$coverage --cfg fuzzing" CARGO_TARGET_DIR=$out
 # --target keeps the flags from build scripts, which have no libFuzzer to call.
 build=(--release --target "$triple" --manifest-path tests/fuzz/Cargo.toml)
-# Here, where libFuzzer and zstd are compiled anyway, and not with the clippy of the workspace.
+# Here, where the build compiles libFuzzer and zstd anyway, and not with the clippy of the workspace.
 [ $fixed = 0 ] || cargo clippy --all-targets --locked "${build[@]}" -- -D warnings
 cargo build --bins "${build[@]}"
 
@@ -59,7 +60,7 @@ else
 fi
 still=()
 ! setarch -R true 2>/dev/null || still=(setarch -R)
-# Runs one target and says what came of it.
+# Runs one target and prints the result.
 run_target() {
     local name=$1 learned=$out/corpus/$1 findings=$out/findings/$1 result=0 begun=$SECONDS executed covered
     local limit=(-max_total_time="${duration:-}")
@@ -68,7 +69,7 @@ run_target() {
         rm -rf "$learned"
         limit=(-runs="${executions[$name]}")
     fi
-    # These cover so much that weighing every input by what is rare in it takes longer than running it.
+    # These cover so much that weighing every input by its rare features takes longer than running it.
     case $name in
     interface) limit+=(-entropic=0 -max_len=400) ;;
     open) limit+=(-entropic=0) ;;
@@ -83,7 +84,7 @@ run_target() {
         printf '%-13s %10s executions  %6s edges covered  %4d s  no finding\n' "$name" "$executed" "$covered" \
             $((SECONDS - begun))
     else
-        # What failed is said first, the stack of it may be long.
+        # The failure comes first; its stack may be long.
         grep -A 3 -e 'panicked at' -e 'ERROR: ' "$out/$name.out" | head -20 || true
         tail -40 "$out/$name.out"
         printf '%sFAILED: %s%s; again: target/fuzz/%s/release/%s FILE, with FILE from %s\n' \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Instructions per operation, counted by valgrind's callgrind, beside those that core/benches/guard.txt has for this
-# toolchain: more than TOLERANCE percent above fails. RECORD=1 writes the file's lines for this toolchain anew, and so does
-# a first run with a toolchain that has none: there is nothing to compare with. Says `not run` where there is no valgrind;
-# with GUARD_REQUIRED=1 that fails.
+# Counts instructions per operation with valgrind's callgrind, and compares them with core/benches/guard.txt for this
+# toolchain: more than TOLERANCE percent above that fails. RECORD=1 writes the file's lines for this toolchain again; so
+# does the first run with a toolchain that has no lines yet. Without valgrind it prints `not run`; with GUARD_REQUIRED=1
+# that fails.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 tolerance=${TOLERANCE:-5}
 record=core/benches/guard.txt
-# Compilers differ in the code they make, processors in the instructions that the libraries choose.
+# Compilers produce different code, and the libraries choose instructions by the processor.
 toolchain="$(rustc -V) $(rustc -vV | sed -n 's/^host: //p')"
 
 not_run() {
@@ -35,12 +35,12 @@ program=$(cargo build --release --locked -p aidb --bench guard --message-format=
 out=$TARGET/guard
 rm -rf "$out"
 mkdir -p "$out"
-# The lengths of paths decide where the allocator puts things, and so what it costs: they are the same everywhere.
+# The lengths of paths decide where the allocator puts things, and so the counts: the paths are the same everywhere.
 work=$(mktemp -d /tmp/aidb-guard.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cp "$program" "$work/guard"
 program=$work/guard
-# Two at a time: counting does not mind company.
+# Two at a time: counts do not depend on load.
 "$program" | TMPDIR=$work xargs -P 2 -L 1 sh -c '
     "$0" --tool=callgrind --toggle-collect="*guard*counted*" --callgrind-out-file=/dev/null \
         --log-file="$2/$3.log" "$1" "$3" && echo "$3" "$4" >>"$2/done" || { cat "$2/$3.log" >&2; exit 255; }

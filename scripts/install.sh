@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs the C library: install.sh [--remove] DESTDIR PREFIX. Headers, libaidb.so with its SONAME links, libaidb.a, the
-# files for pkg-config and CMake, and the licences. DESTDIR (may be empty) stands before every path and is not written into
-# any file. A path that is not absolute is below PREFIX:
+# Installs the C library: install.sh [--remove] DESTDIR PREFIX. Headers, libaidb.so with its SONAME links, libaidb.a,
+# the files for pkg-config and CMake, and the licences. DESTDIR (may be empty) precedes every path and does not appear
+# in any file. A path that is not absolute is below PREFIX:
 #
 #   LIBDIR        libraries (lib)                   PKGCONFIGDIR  aidb.pc (LIBDIR/pkgconfig)
 #   INCLUDEDIR    headers (include)                 CMAKEDIR      CMake's files (LIBDIR/cmake/aidb)
 #   DOCDIR        licences (share/doc/aidb)
-#   STRIP         the program that takes debug information out of the libraries (strip); empty: it stays in
-#   DEBUGDIR      where that of libaidb.so goes, as gdb looks for it (/usr/lib/debug); empty, the default: nowhere
+#   STRIP         the program that removes debug information from the libraries (strip); empty: the libraries keep it
+#   DEBUGDIR      the directory for libaidb.so's, as gdb looks for it (/usr/lib/debug); empty, the default: none
 set -euo pipefail
 shopt -s extglob
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -29,8 +29,8 @@ cmakedir=$(below_prefix "${CMAKEDIR:-$libdir/cmake/aidb}")
 docdir=$(below_prefix "${DOCDIR:-share/doc/aidb}")
 debugfile=${DEBUGDIR:+$DEBUGDIR$libdir/libaidb.so.$version.debug}
 
-# prune ROOT DIRECTORY...: removes the directories and those above them up to ROOT, as far as they are empty. The system's
-# own stay.
+# prune ROOT DIRECTORY...: removes the directories and those above them up to ROOT, if they are empty. It keeps the
+# system's own.
 prune() {
     local root=$1 directory
     for directory in "${@:2}"; do
@@ -89,10 +89,10 @@ install -m 755 "$made/libaidb.so" "$destdir$libdir/libaidb.so.$version"
 ln -sf "libaidb.so.$version" "$destdir$libdir/libaidb.so.$major"
 ln -sf "libaidb.so.$major" "$destdir$libdir/libaidb.so"
 
-# A directory as pkg-config likes it: by way of ${prefix}, where it is below it.
+# A directory in pkg-config's form: with ${prefix}, if it is below that.
 by_prefix() { case $1 in "$prefix"/*) echo "\${prefix}${1#"$prefix"}" ;; *) echo "$1" ;; esac; }
 from_cmake() { realpath --no-symlinks --canonicalize-missing --relative-to="$cmakedir" "$1"; }
-# Text as it may stand in the second half of an s|||.
+# Escapes text for the second half of an s|||.
 literal() { printf %s "$1" | sed 's/[&|\\]/\\&/g'; }
 fill() {
     sed -e "s|@PREFIX@|$(literal "$prefix")|g" -e "s|@VERSION@|$version|g" -e "s|@MAJOR@|$major|g" \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Unit tests of the modules with unsafe code under Miri, which finds undefined behaviour that no run shows. Miri
-# interprets: a test takes a thousand times as long. MIRI_TESTS chooses other tests of core.
+# Runs unit tests of the modules with unsafe code under Miri, which finds undefined behaviour that no ordinary run
+# shows. Miri interprets: a test takes a thousand times as long. MIRI_TESTS chooses other tests of core.
 #
-#   --check   only whether each name below is part of the name of a test, which needs no Miri
+#   --check   only checks that each name below is part of a test's name; needs no Miri
 #
-# Beyond Miri: files of the system, and foreign calls, so env/ with its system calls, the mapped memory of the
-# slabs, and zstd. AddressSanitizer runs those (scripts/asan.sh).
+# Miri cannot run system files and foreign calls: env/ with its system calls, the mapped memory of the slabs, and zstd.
+# AddressSanitizer runs those (scripts/asan.sh).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -24,7 +24,7 @@ ffi=(
 )
 [ -z "${MIRI_TESTS:-}" ] || { read -ra core <<<"$MIRI_TESTS"; ffi=(); }
 
-# check PACKAGE NAME...: a test that was renamed is not left out silently.
+# check PACKAGE NAME...: a renamed test must not be left out silently.
 check() {
     local package=$1 tests name
     shift
@@ -42,7 +42,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
     echo 'Miri: not run, no nightly toolchain here has it (rustup component add miri --toolchain nightly)'
     exit
 fi
-# The skip list's epochs leave memory to the end of the process.
+# The skip list's epochs do not free all memory before the process ends.
 export MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks -Zmiri-tree-borrows' CARGO_TARGET_DIR=$TARGET/miri
 cargo +nightly miri test -p aidb --lib --locked -- "${core[@]}"
 [ ${#ffi[@]} = 0 ] || cargo +nightly miri test -p aidb-ffi --lib --locked -- "${ffi[@]}"

@@ -1,9 +1,9 @@
 """Tries the mutants that cargo-mutants lists, as many of them as possible in one build. scripts/mutants.sh calls it.
 
-cargo-mutants builds once per mutant. Here every function is written out once per mutant of it, behind one switch that
-the environment sets, and the tests are built once: after that a mutant costs a run of the tests and nothing else. The
-mutants are cargo-mutants' own, by its list. What cannot stand beside others goes to cargo-mutants itself: constants,
-constant functions, and functions whose result has no name (`-> impl Trait`). So does all, with --each.
+cargo-mutants builds once per mutant. This script writes every function once per mutant of it, behind one switch that
+the environment sets, and builds the tests once: after that a mutant costs one run of the tests. The mutants are
+cargo-mutants' own, by its list. cargo-mutants itself tries those that cannot share a build: constants, constant
+functions, and functions whose result has no name (`-> impl Trait`); with --each it tries all.
 """
 
 import argparse
@@ -35,19 +35,19 @@ pub fn mutant_switched_on() -> u32 {
     *NUMBER.get_or_init(|| std::env::var("AIDB_MUTANT").ok().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 """
-# What one run of the tests may take before it is stopped: a mutant that loops may also allocate or write for ever.
+# The limits of one run of the tests: a mutant that loops may also allocate or write for ever.
 MEMORY_BYTES = 8 << 30
 FILE_BYTES = 1 << 30
 
 
 def sample(mutants, count, seed):
-    """`count` of the mutants, the same ones for one seed however the list is ordered."""
+    """`count` of the mutants, the same ones for one seed in whatever order the list is."""
     if not count or count >= len(mutants):
         return mutants
     seen = collections.Counter()
     ranked = []
     for place, mutant in enumerate(mutants):
-        # Without numbers of lines, which other edits change.
+        # Without line numbers, which other edits change.
         name = re.sub(r":\d+:\d+: ", ": ", mutant["name"], count=1)
         seen[name] += 1
         ranked.append((hashlib.sha256(f"{seed} {name} {seen[name]}".encode()).digest(), place))
@@ -55,7 +55,7 @@ def sample(mutants, count, seed):
 
 
 def copy_tree():
-    """Brings the tree to be mutated up to the state of the checkout. Files that are the same keep their times."""
+    """Updates the tree for mutation to the state of the checkout. Unchanged files keep their times."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
     ).stdout.decode()
@@ -91,7 +91,7 @@ class Source:
         return self.offset(span["start"]), self.offset(span["end"])
 
     def line_of(self, mutant):
-        """The line that the mutant changes, by its text: numbers move with every edit above."""
+        """The line that the mutant changes, by its text: every edit above shifts line numbers."""
         line = mutant["span"]["start"]["line"]
         return self.text[self.lines[line - 1] : self.lines[line]].strip()
 
@@ -102,7 +102,7 @@ SKIPPED = re.compile(
 
 
 def body_of(text, start, end):
-    """Where the body of the function in text[start:end] begins, behind its brace; None if it has to be tried alone."""
+    """Where the body of the function in text[start:end] begins, after its brace; None if it has to be tried alone."""
     at, depth, in_signature, words = start, 0, False, []
     while at < end:
         skipped = SKIPPED.match(text, at)
@@ -146,7 +146,7 @@ def outermost(sources, mutants):
 
 
 def write_together(sources, mutants, left_out):
-    """Writes the sources with all mutants but those left out. Returns {file: [(first line, last line, number)]}."""
+    """Writes the sources with all mutants except those left out. Returns {file: [(first line, last line, number)]}."""
     arms = {}
     for file, functions in outermost(sources, mutants).items():
         source, out, at = sources[file], [], 0
@@ -208,7 +208,7 @@ def function_of(mutant):
 
 
 def build_together(sources, mutants):
-    """A binary of the mutants that compile, and of each other one whether it is "unviable" or to be tried "alone"."""
+    """A binary of the mutants that compile, and for each other mutant "unviable" or "alone" (a build of its own)."""
     left_out = {m["number"]: "alone" for m in mutants if not m["function"]}
     for builds in itertools.count(1):
         arms = write_together(sources, mutants, left_out)
@@ -227,7 +227,7 @@ def build_together(sources, mutants):
         if not found:
             sys.exit("an error beside the mutants:\n" + "\n".join(e["rendered"] for e in errors[:5]))
         left_out.update((number, "unviable") for number in found)
-        # Once the types are right the compiler tells of one wrong mutant of a function at a time.
+        # Once the types are right the compiler reports one wrong mutant of a function at a time.
         wrong = {function_of(mutants[number - 1]) for number in found} if builds > 2 else ()
         for mutant in mutants:
             if mutant["genre"] == "FnValue" and function_of(mutant) in wrong:
@@ -241,7 +241,7 @@ def limits():
 
 
 def run_tests(binary, filters, number, seconds):
-    """Runs the tests of one filter after the other. Returns (outcome, the test that failed)."""
+    """Runs the tests of one filter after the other. Returns (outcome, the failed test)."""
     for name in filters:
         outcome = run_filter(binary, name, number, seconds)
         if outcome[0] != "missed":
@@ -250,8 +250,8 @@ def run_tests(binary, filters, number, seconds):
 
 
 def run_filter(binary, name, number, seconds):
-    """Runs the tests whose names contain `name`, without those of which a part follows behind a "-". Stops at the first
-    that fails."""
+    """Runs the tests whose names contain `name`, except those that contain a part after a "-". Stops at the first
+    failure."""
     wanted, *skipped = name.split("-")
     scratch = WORK / f"tmp-{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -291,7 +291,7 @@ def run_filter(binary, name, number, seconds):
 
 
 def try_together(sources, mutants, filters):
-    """Yields (mutant, outcome, the test that failed) of each; the outcome "alone" is none yet."""
+    """Yields (mutant, outcome, the failed test) of each; the outcome "alone" means not yet tried."""
     binary, left_out = build_together(sources, mutants)
     begun = time.monotonic()
     outcome, by = run_tests(binary, filters, 0, 600)
@@ -308,13 +308,13 @@ def try_together(sources, mutants, filters):
 
 
 def try_each(mutants, filters, out):
-    """Has cargo-mutants try these, a build for each. Yields (mutant, outcome, "")."""
+    """Lets cargo-mutants try these, with a build for each. Yields (mutant, outcome, "")."""
     copy_tree()
     command = [ROOT / "target/tools/bin/cargo-mutants", "mutants", "--in-place", "--dir", TREE, "--package", "aidb"]
     command += ["--profile", PROFILE, "--output", out, "--timeout", "60", "--build-timeout", "600", "--no-shuffle"]
     command += ["--cargo-arg=--lib", "--cargo-test-arg=--"]
     command += [f"--cargo-test-arg={name}" for name in sorted({name.split("-")[0] for name in filters})]
-    # It tries fields of structs whatever --re says: naming the files leaves out those of others.
+    # It tries fields of structs whatever --re says: naming the files leaves out fields in other files.
     command += [f"--file={file}" for file in sorted({mutant["file"] for mutant in mutants})]
     command += [f"--re=^{re.escape(mutant['name'])}$" for mutant in mutants]
     run = subprocess.run(command, env=ENVIRONMENT, preexec_fn=limits)
@@ -332,18 +332,18 @@ def try_each(mutants, filters, out):
 
 
 def identity(mutant, line):
-    """What a mutant is called in the file of the accepted ones: numbers of lines move with every edit above."""
+    """A mutant's name in the file of the accepted ones: every edit above shifts line numbers."""
     return re.sub(r":\d+:\d+: ", ": ", mutant["name"], count=1), line
 
 
 def compared(identity):
-    """What is compared of an identity: the function that the line is in may get another name."""
+    """The part of an identity to compare: the function around the line may be renamed."""
     name, line = identity
     return re.sub(r" in .*", "", name), line
 
 
 def read_accepted():
-    """The accepted survivors: {what is compared: identity}. The file says how it is written."""
+    """The accepted survivors: {part to compare: identity}. The file describes its own format."""
     accepted, waiting, name = {}, [], None
     for number, line in enumerate(ACCEPTED.read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):

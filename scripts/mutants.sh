@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Mutation testing: changes one operator, answer or arm of core at a time and asks whether a test notices. cargo-mutants
-# makes the changes; scripts/mutants.py tries most of them in one build, and cargo-mutants the rest. Not in .ci/run: it is
-# for whoever changes a module's code or its tests. docs/testing.md, "Mutation testing".
+# Mutation testing: changes one operator, answer or arm of core at a time and checks whether a test notices.
+# cargo-mutants lists the changes; scripts/mutants.py tries most of them in one build, and cargo-mutants the rest. It is
+# not in .ci/run: run it after changing a module's code or its tests. docs/testing.md, "Mutation testing".
 #
 #   MODULE=iterator   a name of the table below
 #   SHARD=0/4         the first of four parts
-#   SAMPLE=200        so many of the module's mutants, always the same ones; SEED=2 for others
+#   SAMPLE=200        this many of the module's mutants, always the same ones; SEED=2 for others
 #   AGAIN=1           only those that survived the module's last run, for instance after a new test
-#   EACH=1            a build for each, by cargo-mutants alone: slow, and what the quick way is checked against
-#   FILE=stored.rs    only those of the files whose path ends so
+#   EACH=1            a build for each, by cargo-mutants alone: slow, and the reference for the quick way
+#   FILE=stored.rs    only those in files whose path ends like this
 #
-# Results lie below target/mutants/MODULE. The status is not 0 if a mutant survives that tests/mutants/accepted.txt does
-# not name with a reason.
+# Results go to target/mutants/MODULE. The status is not 0 if a mutant survives that tests/mutants/accepted.txt does not
+# list with a reason.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# cargo-mutants knows Rust's grammar and which changes are worth a try; it saves us that, and stays out of every build.
+# cargo-mutants knows Rust's grammar and which changes are worth trying. No build depends on it.
 version=27.1.0
 
 # The files of each module below core/src.
@@ -24,8 +24,8 @@ declare -A files=(
     [iterator]='iterator/**' [memory]='memory/**' [memtable]='memtable/**' [sstable]='sstable/**' [version]='version/**'
     [wal]='wal/**'
 )
-# Its tests, by parts of their names, run in turn until one fails: the quick ones first. Behind a "-" stands a part of the
-# names of those left out.
+# Its tests, by parts of their names, run in turn until one fails: the quick ones first. A "-" precedes a part of the
+# names of tests to leave out.
 declare -A tests=(
     [cache]='cache::-a_shift_of cache:: sstable::-flipped_byte-measured_rate'
     [compaction]='compaction::'

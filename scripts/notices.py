@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the licences of what is linked into the C library, the Python module and the Node addon.
+"""Writes the licences of the code linked into the C library, the Python module and the Node addon.
 
 notices.py          writes THIRD-PARTY-LICENSES beside the Cargo.toml of each of the three
 notices.py --check  compares those files with what it would write; exit status 1 and their names if they differ
 
-A crate counts if the crate of the package, or a crate that counts, uses it at run time on Linux: what only runs while
-building is not in the library. The texts are the ones that the crates bring along; where a crate leaves the choice, MIT's.
+A crate counts if the crate of the package, or a crate that counts, uses it at run time on Linux: code that runs only
+during the build is not in the library. The crates bring the texts; where a crate leaves the choice, MIT's.
 """
 
 import json
@@ -34,7 +34,7 @@ OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO 
 LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR
 IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 
-# It is no crate of Cargo.lock, and its own crates change with the toolchain.
+# It is not in Cargo.lock, and its own crates change with the toolchain.
 STANDARD_LIBRARY = "Rust's standard library, and the crates that it contains (MIT OR Apache-2.0)"
 
 
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def notices(metadata: dict, package: str) -> str:
-    """The whole file for `package`: a list of what is linked in, then each text once."""
+    """The whole file for `package`: a list of the linked code, then each text once."""
     crates = linked(metadata, package)
     lines = [f"{crate['name']} {crate['version']} ({licence(crate)})" for crate in crates]
     texts: dict[str, list[str]] = {}
@@ -76,7 +76,7 @@ def notices(metadata: dict, package: str) -> str:
 
 
 def linked(metadata: dict, package: str) -> list[dict]:
-    """The crates that are linked into `package`, sorted, without those of this checkout."""
+    """The crates linked into `package`, sorted, without those of this checkout."""
     crates = {crate["id"]: crate for crate in metadata["packages"]}
     uses = {
         node["id"]: [dep["pkg"] for dep in node["deps"] if any(kind["kind"] is None for kind in dep["dep_kinds"])]
@@ -101,9 +101,9 @@ def licence(crate: dict) -> str:
 
 
 def licence_texts(crate: dict) -> list[str]:
-    """The texts to be handed on with `crate`."""
+    """The texts to pass on with `crate`."""
     directory = Path(crate["manifest_path"]).parent
-    # What the crates of C code bring along; zstd is offered under BSD or GPL, and taken under the former.
+    # Crates of C code bring that code's licences too. zstd is offered under BSD or GPL; we take it under BSD.
     files = sorted(path for pattern in ("*", "zstd/*") for path in directory.glob(pattern) if is_licence(path))
     texts = [text for text in (tidy(path.read_text()) for path in files) if GPL_WORDS not in text]
     if "MIT" in [word.strip("()") for word in licence(crate).split(" OR ")]:

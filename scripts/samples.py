@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Compiles and runs every code sample of README.md and docs/.
 
-A sample is a fenced block tagged rust, c, cpp, python or js; a block whose tag goes on with `ignore` is left out
-(```rust ignore). Each runs alone, in an empty directory of its own, and must end with status 0. What a reader would
-put around it is put around it here: `main` for Rust, C and C++ samples that have none. Shell blocks are listed, not run.
+A sample is a fenced block tagged rust, c, cpp, python or js; a further word `ignore` in its tag (```rust ignore) leaves
+it out. Each runs alone, in an empty directory of its own, and must end with status 0. This script adds the code that a
+reader would add: `main` for Rust, C and C++ samples without one. It lists shell blocks and does not run them.
 
     scripts/samples.py [FILE...]     after scripts/build.sh c python node, and cargo build -p aidb
 """
@@ -68,7 +68,7 @@ def cpp(text):
 
 
 def run(command, directory):
-    # A sample that waits for something must not hold up the tests.
+    # A sample that waits for something must not block the tests.
     done = subprocess.run(
         command, cwd=directory, stdin=subprocess.DEVNULL, text=True, timeout=120,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -94,9 +94,9 @@ def commands(language, source, program):
 
 
 def check(language, text, name):
-    """Runs one sample; what it said if it failed, or None."""
+    """Runs one sample. Returns its output if it failed, or None."""
     wrap = {"rust": rust, "c": c, "cpp": cpp}.get(language, lambda text: text)
-    # Node looks for packages beside the program, upwards.
+    # Node looks for packages beside the program and in the directories above.
     home = TARGET / "node" / "samples" if language.startswith("j") else TARGET / "samples"
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as scratch:

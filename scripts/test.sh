@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything that must hold: test.sh [SECTION...], all of them by default. Each section prints its runner's own output
-# under a heading and its time at the end; a failed section fails the run, and the others still run.
+# Runs all checks: test.sh [SECTION...], all sections by default. Each section prints its runner's own output under a
+# heading and its time at the end. A failed section fails the run, and the others still run.
 #
-# Named sections run one after the other. All of them run in two lanes beside each other, one of what is built for tests and
-# one of release builds, so that cargo's locks keep neither waiting. What the first prints is shown at its end.
+# Named sections run one after the other. All sections together run in two lanes at once, one for test builds and one
+# for release builds, so that neither waits for cargo's locks. The output of the first lane appears at its end.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -25,7 +25,7 @@ section_rustdoc() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps -
 
 section_build() { scripts/build.sh c python node; }
 
-# What the crates of bindings do for a user is tested in the language they are for. Python's cannot be linked without Python.
+# The crates of bindings are tested in their languages. Python's cannot be linked without Python.
 section_rust() {
     local without=()
     [ ! -d bindings/python ] || without=(--exclude aidb-python)
@@ -33,8 +33,8 @@ section_rust() {
     scripts/miri.sh --check
 }
 
-# Schedules of the concurrency models: docs/testing.md. The crates are compiled for this alone, with all their tests, so
-# without optimisation, but for the model checker.
+# Schedules of the concurrency models: docs/testing.md. This build is for the models alone and includes all tests of the
+# crates, so only the model checker is optimised.
 section_models() {
     AIDB_SHUTTLE_RUNS=${AIDB_SHUTTLE_RUNS:-5} RUSTFLAGS='--cfg shuttle' RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=none \
         cargo --config profile.dev.opt-level=0 --config 'profile.dev.package."*".opt-level=1' \
@@ -77,7 +77,7 @@ logs=$(mktemp -d "$TARGET/test-XXXXXX")
 touch "$logs/results" "$logs/passed"
 begun=$SECONDS lane=''
 
-# However this ends, the other lane ends with it, and what it has printed is shown.
+# However this script ends, it ends the other lane and shows its output.
 finish() {
     [ -z "$lane" ] || { kill -- -"$lane"; cat "$logs/testing"; } 2>/dev/null
     rm -rf "$logs"
@@ -85,8 +85,8 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
-# The sections, one after the other; false if the tools are not there. A line of each goes to $logs/results, and its
-# name to $logs/passed.
+# Runs the sections one after the other; fails if tools are missing. Each section's result line goes to $logs/results,
+# and the name of a passed one to $logs/passed.
 run() {
     local section started word colour
     for section in "$@"; do
@@ -105,7 +105,7 @@ if [ $# -gt 0 ]; then
     run "${sections[@]}"
 elif run "${first[@]}"; then
     heading "beside what follows: ${testing[*]}"
-    # With job control it is a process group.
+    # With job control the lane is a process group.
     set -m
     run "${testing[@]}" >"$logs/testing" 2>&1 &
     lane=$!

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Walks every point and byte of the crash, fault and damage tests, and runs the tests of kills, histories, models and
-# full disks for long: torture.sh [MINUTES] [PART...], 30 minutes and all parts by default, beside the time to build.
-# The sanitizer, the C programs under valgrind and the smoke tests of the benches take what they take beside that.
+# Tries every point and byte of the crash, fault and damage tests, and runs the tests of kills, histories, models and
+# full disks for long: torture.sh [MINUTES] [PART...], 30 minutes and all parts by default, plus the time to build. The
+# sanitizer, the C programs under valgrind and the smoke tests of the benches take extra time.
 #
-# The parts run beside each other, as many as there are cores. Each says its figures, a table comes last, and the run
-# fails if a part failed; the lines that rerun it are printed then. From 20 minutes on it says where no history was walked
+# The parts run at once, as many as there are cores. Each prints its figures, a table comes last, and the run fails if a
+# part failed; then it prints the lines that rerun the part. From 20 minutes on it reports a part that walked no history
 # whole, and from 30 on that fails too. SEED chooses the seed. Logs: target/torture/logs.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -16,7 +16,7 @@ shift $(($# > 0 ? 1 : 0))
 # Shares of the time, the longest first, so that no core waits for long.
 order=(damage faults power models metamorphic lives disk)
 declare -A share=([damage]=30 [faults]=22 [power]=16 [models]=12 [metamorphic]=10 [lives]=7 [disk]=3)
-# Without a share: these do the same whatever the time.
+# Parts without a share do the same work whatever the time.
 order+=(asan valgrind bench)
 share+=([asan]=0 [valgrind]=0 [bench]=0)
 parts=("$@")
@@ -30,10 +30,10 @@ lanes=$((cores < ${#parts[@]} ? cores : ${#parts[@]}))
 total=0
 for part in "${parts[@]}"; do total=$((total + ${share[$part]})); done
 
-# A multiple of four, as the seed of make test is: the first story has what few have, or is told faster than those that do.
+# A multiple of four, as the seed of make test is, so that the same stories of every run have large data.
 seed=${SEED:-$(($(od -An -N4 -tu4 /dev/urandom) / 4 * 4))}
 export AIDB_TORTURE_SEED=$seed RUST_BACKTRACE=0
-# Optimised, because a walk is long, and with every assertion.
+# Optimised, because a walk takes long, and with every assertion.
 export CARGO_PROFILE_DEV_OPT_LEVEL=3
 out=$TARGET/torture
 logs=$out/logs
@@ -53,13 +53,13 @@ run_valgrind() {
     VALGRIND=$valgrind tests/c/run.sh --memory
 }
 
-# The bench's own tests, and every workload of both benches on a handful of entries, which is no matter of speed.
+# The bench's own tests, and every workload of both benches on a few entries; speed does not matter here.
 run_bench() { (unset CARGO_PROFILE_DEV_OPT_LEVEL && scripts/bench.sh --smoke) && scripts/bench-bindings.sh --smoke; }
 
 # Arguments: the binary and the test.
 run_test() { cargo test -p aidb-tests --locked --target-dir "$out" --test "$1" "$2" -- --nocapture; }
 
-# Schedules from one seed after the other, until the time is up.
+# Runs schedules from one seed after the other, until the time is up.
 run_models() {
     local until=$((SECONDS + $1)) next=$((seed % 1000000)) result=0
     while [ $SECONDS -lt $until ] && [ $result = 0 ]; do
@@ -103,7 +103,7 @@ for part in "${parts[@]}"; do
 done
 wait
 
-# The number behind NAME= in all figures of a part, summed.
+# The sum of the numbers after NAME= in all figures of a part.
 figure() {
     local sum
     sum=$(grep -aho "figures of .*" "$logs/$1.log" | grep -o " $2=[0-9]*" | awk -F= '{ sum += $2 } END { print sum }')
@@ -134,7 +134,7 @@ for part in "${parts[@]}"; do
     for column in "${columns[@]}"; do printf ' %11s' "$(figure "$part" "$column")"; done
     [ "$(cat "$logs/$part.result")" = 0 ] && printf '\n' || printf ' %sFAILED%s\n' "$red" "$plain"
 done
-# With enough time every point and byte of one history at least was walked.
+# With enough time each part must walk every point and byte of at least one history.
 if [ "$minutes" -ge 20 ]; then
     for part in power faults damage; do
         [ "$(cat "$logs/$part.result" 2>/dev/null)" = 0 ] && [ "$(figure "$part" whole)" = 0 ] || continue

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the command to run valgrind with: the system's, or Debian's package unpacked below target/debian.
-# Exit status 1 if there is none that works; then the C tests use AddressSanitizer.
+# Prints the command to run valgrind: the system's, or Debian's package unpacked below target/debian. Exit status 1 if
+# none works; then the C tests use AddressSanitizer.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -13,8 +13,8 @@ fi
 scripts/debian.sh valgrind libc6-dbg >&2 || exit 1
 root=$TARGET/debian/root
 wrapper=$TARGET/debian/bin/valgrind
-# valgrind looks for symbols by build id only in /usr/lib/debug; below --extra-debuginfo-path it wants them in the
-# library's own directory, under the name that the library's debug link gives.
+# valgrind looks for symbols by build id only in /usr/lib/debug; below --extra-debuginfo-path it expects them in the
+# library's own directory, under the name in the library's debug link.
 symbols=$TARGET/debian/symbols
 for dir in /lib /usr/lib; do
     dir=$dir/$(gcc -print-multiarch)

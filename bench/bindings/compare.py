@@ -1,7 +1,7 @@
-"""The Python and Node packages beside their peers: `compare.py PYTHON_TO_RUN NODE_PROJECT ENTRIES ROUNDS`.
+"""Compares the Python and Node packages with their peers: `compare.py PYTHON_TO_RUN NODE_PROJECT ENTRIES ROUNDS`.
 
-Every engine and round has a process and a directory of its own, and the engines take turns, another one first in each
-round. What counts is the ratio within one round; the tables have its median, least and greatest over the rounds.
+Every engine and round has a process and a directory of its own. The engines take turns, and each round begins with
+another one. The measure is the ratio within one round; the tables have its median, minimum and maximum over the rounds.
 """
 
 import json

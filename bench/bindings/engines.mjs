@@ -1,8 +1,8 @@
-// One engine's npm package in one process: every workload, once, each timed. `engines.mjs ENGINE DIRECTORY ENTRIES`
-// prints a JSON object: workload -> [seconds per operation, processor seconds per operation].
+// Runs one engine's npm package in one process: every workload once, each timed. `engines.mjs ENGINE DIRECTORY ENTRIES`
+// prints a JSON object: workload -> [seconds per operation, CPU seconds per operation].
 //
-// Every engine: blocks of 4 KiB, Snappy, block cache 256 MiB, memtable 64 MiB, Bloom filters of 10 bits per key, nothing
-// synced; all else is its default. Keys and values are buffers.
+// Every engine: blocks of 4 KiB, Snappy, block cache 256 MiB, memtable 64 MiB, Bloom filters of 10 bits per key, no
+// syncs; otherwise its defaults. Keys and values are buffers.
 
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ async function opened () {
   const path = join(directory, 'db')
   if (engine === 'classic-level') {
     const { ClassicLevel } = await import('classic-level')
-    // LevelDB has its Bloom filters of 10 bits from classic-level.
+    // classic-level sets LevelDB's Bloom filters of 10 bits itself.
     return new ClassicLevel(path, {
       ...encodings, cacheSize: 256 * MIB, writeBufferSize: 64 * MIB, blockSize: 4096, compression: true
     })
@@ -39,7 +39,7 @@ const key = (number) => Buffer.from(String(number).padStart(16, '0'))
 
 function shuffled (length) {
   const order = Array.from({ length }, (_, number) => number)
-  // A fixed generator, so that every engine has the same order.
+  // A fixed generator gives every engine the same order.
   let state = 1
   for (let last = length - 1; last > 0; last--) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0

@@ -1,8 +1,8 @@
-"""One engine's Python package in one process: every workload, once, each timed. `engines.py ENGINE DIRECTORY ENTRIES`
-prints a JSON object: workload -> [seconds per operation, processor seconds per operation].
+"""Runs one engine's Python package in one process: every workload once, each timed. `engines.py ENGINE DIRECTORY ENTRIES`
+prints a JSON object: workload -> [seconds per operation, CPU seconds per operation].
 
-Every engine: blocks of 4 KiB, Snappy, block cache 256 MiB, memtable 64 MiB, Bloom filters of 10 bits per key, nothing
-synced; all else is its default.
+Every engine: blocks of 4 KiB, Snappy, block cache 256 MiB, memtable 64 MiB, Bloom filters of 10 bits per key, no syncs;
+otherwise its defaults.
 """
 
 import json
@@ -30,7 +30,7 @@ def steps_of(entries):
 
 
 class Plyvel:
-    """plyvel, and aidb, which has its interface."""
+    """plyvel, and aidb, which has plyvel's interface."""
 
     def __init__(self, module, path, options):
         self.db = module.DB(path, create_if_missing=True, **options)
@@ -136,7 +136,7 @@ def main():
     source.shuffle(order)
     # Half of each value is noise.
     values = [source.randbytes(VALUE_BYTES // 2).ljust(VALUE_BYTES, b"v") for _ in range(1000)]
-    # Every second number is a key; what lies between is absent.
+    # Every second number is a key; the numbers between are absent.
     names = [key(2 * number) for number in order]
     absent = [key(2 * number + 1) for number in order]
     taken = {}

@@ -1,4 +1,4 @@
-//! The run of the whole: processes in turn, progress, and what is written at the end.
+//! A whole run: processes in turn, progress, and the files written at the end.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::processes::Processes;
 use crate::report::{Run, lines, markdown};
 use crate::workloads::{Dataset, Group, WORKLOADS, Workload, workload};
 
-/// How to run.
+/// The command-line options of a run.
 #[derive(clap::Args)]
 pub struct Plan {
     /// Entries of the workloads; those of large values have fewer
@@ -22,22 +22,22 @@ pub struct Plan {
     entries: u64,
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// For how long reads and synced writes run
+    /// How long reads and synced writes run, in seconds
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Which engines, separated by commas; by default all that this program was built with
+    /// The engines, separated by commas; by default all in this program
     #[arg(long, value_delimiter = ',')]
     engines: Vec<Kind>,
-    /// Which workloads, separated by commas; by default all
+    /// The workloads, separated by commas; by default all
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<String>,
-    /// Where the stores lie while they are measured
+    /// The directory of the stores during the run
     #[arg(long)]
     data: PathBuf,
-    /// Where tables, samples and plots go
+    /// The directory for tables, samples and plots
     #[arg(long)]
     out: PathBuf,
-    /// A sentence for the head of the tables: which commit, which day
+    /// A sentence for the head of the tables, such as the commit and the day
     #[arg(long, default_value = "")]
     about: String,
 }
@@ -52,17 +52,17 @@ impl Plan {
     }
 }
 
-/// How to show samples again.
+/// The command-line options for showing samples again.
 #[derive(clap::Args)]
 pub struct Again {
-    /// Files that runs wrote; of runs with the same entries
+    /// Files that earlier runs wrote, all with the same number of entries
     #[arg(required = true)]
     samples: Vec<PathBuf>,
     #[arg(long)]
     out: PathBuf,
 }
 
-/// Everything that a run learned.
+/// All results of a run.
 #[derive(Serialize, Deserialize)]
 struct Results {
     about: String,
@@ -79,14 +79,15 @@ struct Step {
 }
 
 impl Step {
-    /// A guess from a machine with two cores, of which only the proportions matter once some steps are done.
+    /// A guess from a machine with two cores. Only the proportions matter once some steps are done.
     fn typical_seconds(&self, plan: &Plan) -> f64 {
         let millions = plan.entries as f64 / 1e6;
         self.workload.typical_seconds * (0.5 * millions + 0.25 * plan.seconds)
     }
 }
 
-/// Round by round; in each, workload by workload; for each, engine by engine, each round beginning with another one.
+/// One round after the other; in each round workload by workload, and for each workload engine by engine. Each round
+/// begins with another engine.
 fn steps(workloads: &[&'static Workload], engines: &[Kind], rounds: u32) -> Vec<Step> {
     let mut steps = Vec::new();
     for round in 1..=rounds {
@@ -188,7 +189,7 @@ pub fn compare(plan: &Plan) -> Result<(), Failure> {
                 step.workload.name, step.engine, step.round
             )),
         }
-        // What is measured is kept if the run is broken off.
+        // Keeps the measurements if the run is interrupted.
         write_samples(&plan.out, &results)?;
     }
     let _ = fs::remove_dir_all(&plan.data);
@@ -251,7 +252,7 @@ fn show(out: &Path, results: &Results) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was run on what.
+/// Describes the program and the machine.
 fn about(plan: &Plan) -> String {
     let first = |path: &str, name: &str| -> Option<String> {
         let text = fs::read_to_string(path).ok()?;
@@ -278,7 +279,7 @@ fn about(plan: &Plan) -> String {
     )
 }
 
-/// A rival and its version, as the lock file has it.
+/// A rival with its version from the lock file.
 fn version(kind: Kind) -> String {
     let locked = |package: &str| {
         let lock = include_str!("../Cargo.lock");

@@ -1,8 +1,8 @@
-//! Keys, values and the orders in which workloads ask for them: the same for every engine, from fixed seeds.
+//! Keys, values and the orders in which workloads request them: the same for every engine, from fixed seeds.
 //!
-//! Not made by the generator of the tests (`tests/data`). Sizes are what a workload is, those of db_bench; that one's lie at
-//! thresholds, and change with them. Its kinds of bytes do not, but none is made as db_bench makes values, and figures can be
-//! compared only as long as the bytes that codecs and checksums see stay as they are.
+//! The tests' generator (`tests/data`) does not make them. Sizes define a workload, and these are db_bench's; the
+//! tests' sizes lie at thresholds, and change with them. The tests' kinds of bytes do not change, but none matches
+//! db_bench's values, and figures are comparable only as long as codecs and checksums see the same bytes.
 
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -13,7 +13,7 @@ use crate::engines::Failure;
 
 /// The skew of YCSB's request distributions.
 const ZIPF_EXPONENT: f64 = 0.99;
-/// Values are pieces of one text, so that making one costs nothing.
+/// Values are pieces of one text, so making a value costs nothing.
 const POOL_BYTES: usize = 1 << 20;
 const MAX_VALUE: usize = 64 << 10;
 const PIECE: usize = 100;
@@ -60,7 +60,7 @@ impl Values {
     }
 }
 
-/// An order of requests: numbers of entries, drawn before the clock starts. Its end is followed by its beginning.
+/// An order of requests: numbers of entries, drawn before the clock starts. After its end it starts again.
 pub struct Order(Vec<u32>);
 
 impl Order {
@@ -76,13 +76,13 @@ impl Order {
         Order((0..entries as u32).collect())
     }
 
-    /// Any entry, each as likely as the others.
+    /// Any entry, all equally likely.
     pub fn uniform(entries: u64, seed: u64) -> Order {
         let mut random = SmallRng::seed_from_u64(seed);
         Order(draws(entries, || random.random_range(0..entries as u32)))
     }
 
-    /// Few entries often: YCSB's scrambled Zipf distribution, the favourites anywhere in the range of keys.
+    /// Few entries often: YCSB's scrambled Zipf distribution, whose favourites lie anywhere in the range of keys.
     pub fn zipfian(entries: u64, seed: u64) -> Result<Order, Failure> {
         let mut random = SmallRng::seed_from_u64(seed);
         let zipf = Zipf::new(entries as f64, ZIPF_EXPONENT)?;
@@ -107,12 +107,12 @@ impl Order {
     }
 }
 
-/// Enough draws that repeating them does not matter.
+/// Enough draws that a repetition of them does not matter.
 fn draws(entries: u64, mut draw: impl FnMut() -> u32) -> Vec<u32> {
     (0..entries.max(1000)).map(|_| draw()).collect()
 }
 
-/// SplitMix64 of a number: noise that can be had again.
+/// SplitMix64 of a number: repeatable noise.
 pub fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,5 +1,5 @@
-//! What every engine must do for the workloads, and the list of engines. Each has a file whose head says how it is
-//! configured and why that is fair; what they share is in [`Config`].
+//! The operations that the workloads need of every engine, and the list of engines. Each engine has a file, whose head
+//! explains its configuration and why that is fair; [`Config`] has the shared part.
 
 use std::error::Error;
 use std::fmt;
@@ -20,28 +20,28 @@ mod rocksdb;
 /// Any failure of an engine or of the bench itself.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// A memtable of every LSM.
+/// The memtable size of every LSM.
 pub const MEMTABLE_BYTES: usize = 64 << 20;
-/// The block cache, or what stands for one.
+/// The size of the block cache, or of its counterpart.
 pub const CACHE_BYTES: usize = 256 << 20;
-/// A data block of every LSM, before compression.
+/// The data block size of every LSM, before compression.
 pub const BLOCK_BYTES: usize = 4 << 10;
-/// Of the Bloom filters of every LSM.
+/// Bits per key of every LSM's Bloom filters.
 pub const BLOOM_BITS: u32 = 10;
-/// For flushes and compactions.
+/// Threads for flushes and compactions.
 pub const BACKGROUND_THREADS: usize = 2;
 
-/// What a workload may change of the configuration.
+/// The settings that a workload may change.
 #[derive(Debug, Clone, Copy)]
 pub struct Config<'a> {
     pub cache_bytes: usize,
-    /// AiDb's options beside these, as NAME=VALUE; rivals take none.
+    /// AiDb's further options, as NAME=VALUE; rivals take none.
     pub settings: &'a [String],
-    /// Every write is on the disk before it returns. Otherwise it survives the death of the process.
+    /// Every write is on the disk before it returns. Otherwise it survives a process crash.
     pub synced: bool,
 }
 
-/// Where a walk begins.
+/// The start of a walk.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
     /// At the first entry, or at the last for a walk backwards.
@@ -54,21 +54,21 @@ pub enum Start<'a> {
 pub trait Engine: Send + Sync {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Failure>;
     fn delete(&self, key: &[u8]) -> Result<(), Failure>;
-    /// All of them or none.
+    /// Puts all entries or none.
     fn put_batch(&self, entries: &[(&[u8], &[u8])]) -> Result<(), Failure>;
     /// The length of the value.
     fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure>;
-    /// How many of the keys there are.
+    /// How many of the keys exist.
     fn get_many(&self, keys: &[&[u8]]) -> Result<usize, Failure>;
-    /// How many entries a new iterator met, `most` at most.
+    /// How many entries a new iterator shows, at most `most`.
     fn walk(&self, start: Start<'_>, backwards: bool, most: usize) -> Result<usize, Failure>;
-    /// Begins or does whatever moves what was written out of memory and the log.
+    /// Starts or does whatever writes the recent entries from memory and the log to tables.
     fn flush(&self) -> Result<(), Failure>;
-    /// Merges everything, as far as the engine knows such a thing.
+    /// Merges everything, as far as the engine can.
     fn compact(&self) -> Result<(), Failure>;
 }
 
-/// Reads the ends of what a store lent, so that bytes which were not there would be noticed.
+/// Reads the ends of the lent bytes, so that the bench would notice missing ones.
 pub fn touch(bytes: &[u8]) -> usize {
     black_box((bytes.first(), bytes.last()));
     bytes.len()
@@ -98,7 +98,7 @@ impl Kind {
         Kind::Redb,
     ];
 
-    /// As its makers write it.
+    /// The name as its makers write it.
     pub fn title(self) -> &'static str {
         match self {
             Kind::Aidb => "AiDb",
@@ -141,7 +141,7 @@ impl fmt::Display for Kind {
 mod tests {
     use super::*;
 
-    /// Every engine that is here, against the same small history.
+    /// Every engine in this program, against the same small history.
     #[test]
     fn every_adapter_answers_alike() {
         let config = Config {

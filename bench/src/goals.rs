@@ -1,4 +1,4 @@
-//! The rows of the tables: which figure of which workload, and what AiDb is to reach beside its rivals.
+//! The rows of the tables: the figure of a workload, and AiDb's goal against its rivals.
 
 use crate::engines::Kind;
 use crate::measure::Sample;
@@ -10,7 +10,7 @@ pub enum Better {
     Less,
 }
 
-/// Which rival a goal is a multiple of.
+/// The rival to which a goal refers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Against {
     Best,
@@ -49,7 +49,7 @@ pub struct Row {
     pub goals: &'static [Goal],
 }
 
-/// How a figure is written.
+/// The format of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     PerSecond,
@@ -70,7 +70,7 @@ impl Unit {
     }
 }
 
-/// About three digits.
+/// Rounds to about three digits.
 fn digits(value: f64) -> String {
     match value {
         value if value < 9.995 => format!("{value:.2}"),

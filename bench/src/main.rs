@@ -1,7 +1,8 @@
-//! AiDb beside other stores, on the same workloads in the same run. README.md beside `src` says how to read it.
+//! Compares AiDb with other stores, on the same workloads in the same run. README.md beside `src` explains the results.
 //!
-//! `compare` starts this program again for every engine, workload and round, the engines taking turns; `run` is such a process,
-//! and prints its sample as JSON; `tune` does the same for options of AiDb; `prepare` makes what the workloads read; `report` shows the samples of earlier runs again.
+//! `compare` starts this program again for every engine, workload and round; the engines take turns. `run` is such a
+//! process, and prints its sample as JSON. `tune` does the same for options of AiDb. `prepare` makes the data that the
+//! workloads read. `report` shows the samples of earlier runs again.
 
 mod compare;
 mod data;
@@ -33,13 +34,13 @@ struct Arguments {
 enum Command {
     /// Run workloads for engines in interleaved rounds, and write tables, samples and plots
     Compare(compare::Plan),
-    /// Tables and plots of samples that earlier runs wrote
+    /// Write tables and plots of earlier runs' samples
     Report(compare::Again),
-    /// What AiDb's options change: one at a time, beside the common configuration
+    /// Measure AiDb's options: one at a time, against the common configuration
     Tune(tune::Plan),
-    /// The names of the workloads
+    /// Print the names of the workloads
     List,
-    /// One workload of one engine, in this process
+    /// Run one workload of one engine, in this process
     #[command(hide = true)]
     Run {
         engine: Kind,
@@ -47,7 +48,7 @@ enum Command {
         #[command(flatten)]
         child: Child,
     },
-    /// What workloads of one engine read
+    /// Make the data that workloads of one engine read
     #[command(hide = true)]
     Prepare {
         engine: Kind,
@@ -57,7 +58,7 @@ enum Command {
     },
 }
 
-/// What a process of its own is told.
+/// The arguments of a single process.
 #[derive(clap::Args)]
 struct Child {
     #[arg(long)]

@@ -1,4 +1,4 @@
-//! What is measured of one process: time, processor time, latencies, memory, bytes read and written.
+//! Measures one process: time, CPU time, latencies, memory, bytes read and written.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,24 +18,24 @@ pub struct Sample {
     pub workload: String,
     pub round: u32,
     pub entries: u64,
-    /// Entries, or calls where a call is the unit.
+    /// Entries, or calls if a call is the unit.
     pub operations: u64,
     pub seconds: f64,
-    /// Of every thread of the process, while the clock ran.
+    /// CPU time of all threads of the process, while the clock ran.
     pub cpu_seconds: f64,
-    /// Of one call, which may be a batch.
+    /// Latency of one call, which may be a batch.
     pub latency: Latency,
-    /// VmHWM at the end, of the whole process.
+    /// VmHWM of the whole process at the end.
     pub peak_memory_bytes: u64,
     /// VmHWM before the store was opened.
     pub memory_before_bytes: u64,
-    /// Of keys and values that were written while the clock ran.
+    /// Bytes of keys and values written while the clock ran.
     pub user_bytes: u64,
     /// While the clock ran, from /proc/self/io.
     pub io: Io,
-    /// Blocks on the disk at the end, where the workload counts them.
+    /// Blocks on the disk at the end, if the workload counts them.
     pub disk_bytes: Option<u64>,
-    /// What a companion of the measured threads did, per second.
+    /// Operations per second of a companion of the measured threads.
     pub companion_rate: Option<f64>,
 }
 
@@ -61,17 +61,17 @@ pub struct Latency {
 /// Bytes, as /proc/PID/io counts them.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Io {
-    /// Passed through read(2) and its like.
+    /// Passed through read(2) and similar calls.
     pub rchar: u64,
-    /// Passed through write(2) and its like.
+    /// Passed through write(2) and similar calls.
     pub wchar: u64,
     /// Fetched from the device.
     pub read_bytes: u64,
-    /// Of pages made dirty, whatever made them so: what the device will be sent.
+    /// Dirtied pages, whatever dirtied them: the device will receive these bytes.
     pub write_bytes: u64,
 }
 
-/// What ran while the clock did.
+/// The measurements while the clock ran.
 pub struct Measured {
     pub operations: u64,
     pub seconds: f64,
@@ -82,14 +82,14 @@ pub struct Measured {
     pub companion_rate: Option<f64>,
 }
 
-/// When a thread of a workload is done: at a number of operations, at a time, or at whichever is first.
+/// The end of a workload's thread: after a number of operations or a time, whichever comes first.
 #[derive(Debug, Clone, Copy)]
 pub struct Until {
     pub operations: u64,
     pub time: Duration,
 }
 
-/// One thread's view of the clock. Calls are timed from the end of the one before.
+/// One thread's view of the clock. Each call's time starts at the end of the previous call.
 pub struct Meter<'a> {
     histogram: Histogram<u64>,
     started: Instant,
@@ -101,7 +101,7 @@ pub struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// Whether to go on. `operations` says how many the call just made was worth.
+    /// Whether to continue. `operations` is the number of operations in the last call.
     pub fn made(&mut self, operations: u64) -> bool {
         let now = Instant::now();
         let nanos = (now - self.last).as_nanos() as u64;
@@ -113,14 +113,14 @@ impl Meter<'_> {
             && !self.stop.load(Ordering::Relaxed)
     }
 
-    /// Adds to the bytes of keys and values that were written.
+    /// Adds to the bytes of keys and values written.
     pub fn wrote(&mut self, bytes: usize) {
         self.user_bytes += bytes as u64;
     }
 }
 
-/// Runs `job` in each of `threads` threads, told its number, under one clock. `after` runs when all are done, and the clock
-/// runs on until it returns, less what it says is to be left out.
+/// Runs `job` in each of `threads` threads, with the thread's number, under one clock. `after` runs when all are done;
+/// the clock stops when it returns, and the duration that it returns is subtracted.
 pub fn measure(
     threads: usize,
     until: Until,
@@ -195,17 +195,17 @@ pub fn measure(
     })
 }
 
-/// Waits until the process has done nothing for a while, and returns that while.
+/// Waits until the process has been idle for a while, and returns that duration.
 ///
-/// Engines differ in whether they can be asked if a compaction is due or running; processor time and bytes written can
-/// be asked of the system for all of them alike.
+/// Only some engines say whether a compaction is due or running; the system reports CPU time and bytes written for all
+/// of them alike.
 pub fn wait_until_quiet(quiet: Duration) -> Result<Duration, Failure> {
     let mut still_since = Instant::now();
     let mut seen = (cpu_seconds(), io()?.wchar);
     while still_since.elapsed() < quiet {
         std::thread::sleep(Duration::from_millis(5));
         let now = (cpu_seconds(), io()?.wchar);
-        // This loop itself costs some processor time: 4 % of one core is still.
+        // This loop itself costs some CPU time: up to 4 % of one core counts as idle.
         let busy = now.0 - seen.0 > 0.04 * still_since.elapsed().as_secs_f64().max(0.05);
         if busy || now.1 != seen.1 {
             seen = now;
@@ -215,7 +215,7 @@ pub fn wait_until_quiet(quiet: Duration) -> Result<Duration, Failure> {
     Ok(still_since.elapsed())
 }
 
-/// Processor time of every thread of this process so far, in user and system mode.
+/// CPU time of all threads of this process so far, in user and system mode.
 pub fn cpu_seconds() -> f64 {
     // SAFETY: getrusage fills the structure, for which all zeroes is a valid value.
     let usage = unsafe {
@@ -227,7 +227,7 @@ pub fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// What the system counted for this process so far.
+/// The system's counts for this process so far.
 pub fn io() -> Result<Io, Failure> {
     let text = fs::read_to_string("/proc/self/io")?;
     Ok(Io {

@@ -11,7 +11,7 @@ use crate::workloads::Group;
 const BAR: i32 = 12;
 const GAP: i32 = 10;
 const WIDTH: u32 = 900;
-/// Of the picture, beside the bars.
+/// Parts of the picture beside the bars.
 const MARGINS: u32 = 110;
 const LABELS: u32 = 210;
 
@@ -26,7 +26,7 @@ fn colour(kind: Kind) -> RGBColor {
     }
 }
 
-/// A bar: where it stands, whose it is, its length and the ends of its range.
+/// A bar: its place, its engine, its length and the ends of its range.
 struct Bar {
     top: i32,
     kind: Kind,
@@ -34,7 +34,7 @@ struct Bar {
     range: (f64, f64),
 }
 
-/// Bars from the top down, in units of a pixel, and how high each row is.
+/// Bars from the top down, in pixels, and the height of a row.
 fn bars(engines: &[Kind], lines: &[Line]) -> (Vec<Bar>, i32) {
     let row = engines.len() as i32 * BAR + GAP;
     let mut bars = Vec::new();
@@ -59,7 +59,7 @@ fn bars(engines: &[Kind], lines: &[Line]) -> (Vec<Bar>, i32) {
 pub fn draw(path: &Path, group: Group, engines: &[Kind], lines: &[Line]) -> Result<(), Failure> {
     let (bars, row) = bars(engines, lines);
     let height = row * lines.len() as i32;
-    // A rival ten times as good would leave nothing to see of the others: its bar ends at the border.
+    // A rival ten times as good would leave the others invisible: its bar ends at the border.
     let farthest = bars.iter().map(|bar| bar.range.1).fold(1.2, f64::max);
     let farthest = farthest.min(4.0) * 1.05;
 

@@ -1,4 +1,4 @@
-//! This program again, in a process of its own for each thing that is measured.
+//! Starts this program again, in a process of its own for each measurement.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use crate::engines::{Failure, Kind};
 use crate::measure::Sample;
 use crate::workloads::{Dataset, Workload, copy};
 
-/// What all processes of a run are told.
+/// The arguments for all processes of a run.
 pub struct Processes<'a> {
     pub entries: u64,
     pub seconds: f64,
-    /// Where the stores lie while they are measured.
+    /// The directory of the stores during the run.
     pub data: &'a Path,
 }
 
 impl Processes<'_> {
-    /// Makes what workloads read, at `path`.
+    /// Makes the data that workloads read, at `path`.
     pub fn prepare(
         &self,
         engine: Kind,
@@ -28,7 +28,7 @@ impl Processes<'_> {
         let words = ["prepare", &word(engine), dataset.name()];
         let output = self.child(words, path, 1, settings)?;
         let killed = dataset == Dataset::Killed;
-        // The process that kills itself is the one that must not end well.
+        // The process that kills itself must not exit with success.
         match output.status.success() != killed && (!killed || output.stderr.is_empty()) {
             true => Ok(()),
             false => Err(failure(&output)),
@@ -79,7 +79,7 @@ impl Processes<'_> {
     }
 }
 
-/// The name that the command line knows.
+/// The name on the command line.
 fn word(engine: Kind) -> String {
     engine.title().to_lowercase()
 }

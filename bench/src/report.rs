@@ -8,7 +8,7 @@ use crate::measure::{Latency, Sample};
 use crate::statistics::{Line, Spread};
 use crate::workloads::{Group, WORKLOADS};
 
-/// What was run, for the heads of the tables.
+/// The description of a run, for the heads of the tables.
 pub struct Run<'a> {
     pub about: &'a str,
     pub engines: &'a [Kind],
@@ -115,7 +115,7 @@ fn cell(line: &Line, kind: Kind) -> String {
     }
 }
 
-/// The losses, in a sentence each.
+/// AiDb's losses, in a sentence each.
 fn behind(lines: &[Line]) -> String {
     let losses: Vec<String> = lines
         .iter()
@@ -139,7 +139,7 @@ fn behind(lines: &[Line]) -> String {
     }
 }
 
-/// A row for each workload that ran, and a cell for each engine, made of its samples and AiDb's.
+/// A row for each workload that ran, and a cell for each engine, made from its samples and AiDb's.
 fn per_workload(run: &Run<'_>, show: impl Fn(&[&Sample], &[&Sample]) -> Option<String>) -> String {
     let mut text = String::new();
     let columns: Vec<String> = run.engines.iter().map(|kind| kind.title().into()).collect();
@@ -196,7 +196,7 @@ fn latency(samples: &[&Sample]) -> Option<String> {
     ))
 }
 
-/// With the unit that leaves it readable.
+/// With the unit that keeps it readable.
 fn nanos(nanos: f64) -> String {
     match nanos {
         nanos if nanos < 1e6 => format!("{} µs", ratio(nanos / 1e3)),

@@ -1,4 +1,4 @@
-//! What the rounds of a run say together: medians, ranges, ratios, and how near a goal is.
+//! Combines the rounds of a run: medians, ranges, ratios, and how near a goal is.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::engines::Kind;
 use crate::goals::{Against, Better, Goal, Row};
 use crate::measure::Sample;
 
-/// Of one figure over the rounds.
+/// One figure over the rounds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -15,7 +15,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Nothing without values. Of an even number, the median lies between the middle two.
+    /// `None` without values. For an even number of values the median is the mean of the middle two.
     pub fn of(mut values: Vec<f64>) -> Option<Spread> {
         values.sort_by(f64::total_cmp);
         let (low, high) = (*values.first()?, *values.last()?);
@@ -28,7 +28,7 @@ impl Spread {
     }
 }
 
-/// One row of the tables: what each engine reached.
+/// One row of the tables: the results of each engine.
 #[derive(Debug, Clone)]
 pub struct Line {
     pub row: &'static Row,
@@ -36,7 +36,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Nothing if no engine has the figure.
+    /// `None` if no engine has the figure.
     pub fn of(row: &'static Row, samples: &[Sample]) -> Option<Line> {
         let mut values: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
         let of_row = samples
@@ -63,7 +63,7 @@ impl Line {
         Some(self.median(Kind::Aidb)? / self.median(rival)?)
     }
 
-    /// AiDb's median over that of the best among some rivals.
+    /// AiDb's median over the median of the best of some rivals.
     fn ratio_to_best(&self, wanted: impl Fn(Kind) -> bool) -> Option<f64> {
         let rivals = Kind::ALL.into_iter().skip(1).filter(|&kind| wanted(kind));
         let medians = rivals.filter_map(|kind| self.median(kind));
@@ -78,7 +78,7 @@ impl Line {
         self.ratio_to_best(Kind::is_rival_lsm)
     }
 
-    /// How much of a goal is reached: 1 is all of it. Nothing if the rival did not run.
+    /// Which part of a goal AiDb reaches: 1 is all of it. `None` if the rival did not run.
     fn reached(&self, goal: &Goal) -> Option<f64> {
         let ratio = match goal.against {
             Against::Best => self.ratio_to_best(|_| true),
@@ -91,7 +91,7 @@ impl Line {
         })
     }
 
-    /// How much of the row's goals is reached: of the farthest that can be told.
+    /// Which part of the row's goals AiDb reaches: the smallest that is known.
     pub fn reached_of_goals(&self) -> Option<f64> {
         let parts = self.row.goals.iter().filter_map(|goal| self.reached(goal));
         parts.min_by(f64::total_cmp)
@@ -165,7 +165,7 @@ pub mod tests {
         assert_eq!(line.ratio(Kind::Rocksdb), Some(2.0));
         assert_eq!(line.ratio_to_best_lsm(), Some(1.25));
         assert_eq!(line.ratio(Kind::Fjall), None);
-        // Twice the best, which is LMDB here.
+        // Twice the value of the best, which is LMDB here.
         assert_eq!(line.reached_of_goals(), Some(0.4));
         assert!(line.is_behind());
     }

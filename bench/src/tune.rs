@@ -1,5 +1,5 @@
-//! What AiDb's options change: for each, AiDb with it beside AiDb in the common configuration, in interleaved rounds and
-//! processes of their own. docs/tuning.md holds the last run.
+//! Measures AiDb's options: for each, AiDb with it against AiDb in the common configuration, in interleaved rounds and
+//! separate processes. docs/tuning.md has the results of the last run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use crate::processes::Processes;
 use crate::statistics::Spread;
 use crate::workloads::{Dataset, workload};
 
-/// How to run.
+/// The command-line options of a run.
 #[derive(clap::Args)]
 pub struct Plan {
     /// Entries of the workloads
@@ -21,17 +21,17 @@ pub struct Plan {
     entries: u64,
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// For how long reads run
+    /// How long reads run, in seconds
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Where the stores lie while they are measured
+    /// The directory of the stores during the run
     #[arg(long)]
     data: PathBuf,
     /// Options to try, as NAME=VALUE:WORKLOAD,WORKLOAD; by default those of docs/tuning.md
     trials: Vec<String>,
 }
 
-/// What docs/tuning.md tells of.
+/// The trials that docs/tuning.md describes.
 const TRIALS: &[&str] = &[
     "block_cache_size=8MiB:readrandom",
     "block_cache_size=32MiB:readrandom",
@@ -48,7 +48,7 @@ const TRIALS: &[&str] = &[
     "background_threads=1:fillsettled,overwrite",
 ];
 
-/// One option's value, and what it is tried on. The common configuration has no setting.
+/// A value of one option, and the workloads to try it on. The common configuration has no setting.
 struct Trial {
     setting: Option<String>,
     workloads: Vec<String>,
@@ -108,7 +108,7 @@ pub fn tune(plan: &Plan) -> Result<(), Failure> {
     eprintln!("{} settings, {count} processes", trials.len());
     let mut samples: BTreeMap<(String, String), Vec<Sample>> = BTreeMap::new();
     let started = std::time::Instant::now();
-    // Workload by workload, so that what is compared runs close together.
+    // Workload by workload, so that compared runs are close together.
     for name in &all {
         let workload = workload(name).ok_or("parse has checked it")?;
         for round in 1..=plan.rounds {
@@ -143,7 +143,7 @@ pub fn tune(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each figure with the option, over the same without.
+/// Each figure with the option, divided by the same without.
 fn table(
     trials: &[Trial],
     samples: &BTreeMap<(String, String), Vec<Sample>>,

@@ -1,8 +1,8 @@
-//! The workloads, in db_bench's and YCSB's words, and how each prepares and runs in its process.
+//! The workloads, named as in db_bench and YCSB, and how each prepares and runs in its process.
 //!
-//! What a workload reads is prepared once per engine by a process of its own ([`prepare`]) and copied for each round, so that
-//! every round begins with the same files. Reads begin with a warm cache. Work that is not measured (opening, warming,
-//! drawing numbers) happens before the clock starts.
+//! A process of its own ([`prepare`]) makes the data of a workload once per engine. Each round copies it, so that every
+//! round begins with the same files. Reads begin with a warm cache. Unmeasured work (opening, warming, drawing numbers)
+//! happens before the clock starts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,20 @@ use crate::measure::{
     Measured, Meter, Sample, Until, disk_bytes, measure, peak_memory, wait_until_quiet,
 };
 
-/// Of every workload but those of large values.
+/// The value size of all workloads except those of large values.
 pub const VALUE_BYTES: usize = 100;
 const KEY_BYTES: usize = 16;
-/// Ends a fill of an engine that is too slow for it; the rate is of what it wrote.
+/// Ends a fill if the engine is too slow for it; the rate counts the entries written so far.
 const MAX_FILL: Duration = Duration::from_secs(30);
 const MANY: usize = 100;
 
-/// What a workload finds when it opens the store.
+/// The contents of the store when a workload opens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dataset {
     Nothing,
     /// Every entry, written in random order, compacted, closed.
     Settled,
-    /// What a process that was killed left: entries in the log alone.
+    /// The files of a killed process: entries in the log alone.
     Killed,
     Values4k,
     Values64k,
@@ -64,7 +64,7 @@ impl Dataset {
         }
     }
 
-    /// How many entries it has when the others have `entries`: about as many bytes, and at a million, 217,000 in the log.
+    /// How many entries it has if the others have `entries`: about as many bytes, and at a million, 217,000 in the log.
     pub fn entries(self, entries: u64) -> u64 {
         match self {
             Dataset::Values4k => (entries / 20).max(10),
@@ -75,16 +75,16 @@ impl Dataset {
     }
 }
 
-/// What a process was asked to do.
+/// The job of a process.
 pub struct Task {
     pub engine: Kind,
-    /// Where the store lies.
+    /// The directory of the store.
     pub path: PathBuf,
     pub entries: u64,
-    /// For how long reads and synced writes run.
+    /// How long reads and synced writes run.
     pub seconds: f64,
     pub round: u32,
-    /// As [`Config::settings`].
+    /// See [`Config::settings`].
     pub settings: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ impl Task {
         mix(u64::from(self.round))
     }
 
-    /// How long nothing must happen before a store counts as settled.
+    /// How long a store must be idle before it counts as settled.
     fn quiet(&self) -> Duration {
         Duration::from_secs_f64((self.seconds / 4.0).clamp(0.02, 0.3))
     }
@@ -130,14 +130,14 @@ fn at_once() -> Result<Duration, Failure> {
     Ok(Duration::ZERO)
 }
 
-/// A workload: its name, its group, what it begins with, and how it runs.
+/// A workload: its name, its group, its dataset, and its function.
 pub struct Workload {
     pub name: &'static str,
     pub group: Group,
     pub dataset: Dataset,
-    /// What one operation of its rate is.
+    /// The unit of its rate.
     pub unit: &'static str,
-    /// What it takes beside preparing, at a million entries and two seconds of reading, for the estimate.
+    /// Its duration without preparation, at a million entries and two seconds of reading, for the estimate.
     pub typical_seconds: f64,
     run: fn(&Task) -> Result<Measured, Failure>,
 }
@@ -243,7 +243,7 @@ pub fn workload(name: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
-    /// Runs it in this process.
+    /// Runs the workload in this process.
     pub fn run(&self, task: &Task) -> Result<Sample, Failure> {
         let memory_before_bytes = peak_memory()?;
         let measured = (self.run)(task)?;
@@ -286,7 +286,7 @@ pub fn prepare(task: &Task, dataset: Dataset) -> Result<(), Failure> {
         // SAFETY: this process ends here, as if by kill -9: no destructor runs.
         unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
     }
-    // In batches: what is read later does not depend on how it came there, and transactions of one entry are dear for some.
+    // In batches: they do not affect the later reads, and transactions of one entry are expensive for some engines.
     let mut first = 0;
     while first < entries {
         let last = (first + 100).min(entries);
@@ -318,7 +318,7 @@ fn fill(task: &Task, order: Order, threads: usize) -> Result<Measured, Failure> 
     fill_values(task, order, threads, VALUE_BYTES, |_| at_once())
 }
 
-/// Fills, and the clock runs until everything is flushed and no compaction is due.
+/// Fills the store; the clock runs until everything is flushed and no compaction is due.
 fn fill_settled(task: &Task) -> Result<Measured, Failure> {
     fill_values(task, random(task), 1, VALUE_BYTES, |db| {
         db.flush()?;
@@ -414,7 +414,7 @@ fn tiny_cache(task: &Task) -> usize {
     task.entries as usize * (KEY_BYTES + VALUE_BYTES) / 30
 }
 
-/// Gets a quarter as many random entries as there are: with some 35 in a block, that touches every block.
+/// Gets a quarter as many random entries as there are: with about 35 in a block, that touches every block.
 fn warm(db: &dyn Engine, entries: u64, value_bytes: usize) -> Result<(), Failure> {
     let order = Order::uniform(entries, 2);
     let most = match value_bytes {
@@ -442,7 +442,7 @@ fn read_random(task: &Task, threads: usize, cache_bytes: usize) -> Result<Measur
     read(task, &*db, &order, threads, VALUE_BYTES)
 }
 
-/// Threads begin far from each other in the same order.
+/// The threads use the same order, and start far from each other.
 fn read(
     task: &Task,
     db: &dyn Engine,
@@ -463,7 +463,7 @@ fn read(
     measure(threads, task.reading(), job, at_once)
 }
 
-/// Reads right after a fill, while flushes and compactions are at work.
+/// Reads right after a fill, during flushes and compactions.
 fn read_unsettled(task: &Task) -> Result<Measured, Failure> {
     let order = random(task);
     let values = Values::new(VALUE_BYTES);
@@ -520,7 +520,7 @@ fn multi_get(task: &Task) -> Result<Measured, Failure> {
     measure(1, task.reading(), job, at_once)
 }
 
-/// One thread reads, another overwrites 50,000 entries a second, a millisecond's worth at a time.
+/// One thread reads; another overwrites 50,000 entries a second, a millisecond's share at a time.
 fn read_while_writing(task: &Task) -> Result<Measured, Failure> {
     const PER_MILLISECOND: u64 = 50;
     let order = Order::uniform(task.entries, task.seed());
@@ -554,7 +554,7 @@ fn read_while_writing(task: &Task) -> Result<Measured, Failure> {
     })
 }
 
-/// A new iterator for each seek, as an application has it that answers a request.
+/// A new iterator for each seek, as in an application that answers requests.
 fn seek(task: &Task, entries: usize, backwards: bool) -> Result<Measured, Failure> {
     let order = Order::uniform(task.entries, task.seed());
     let db = task.open(CACHE_BYTES, false)?;
@@ -602,8 +602,9 @@ enum Mix {
     F,
 }
 
-/// One thread. Requests are drawn by the scrambled Zipf distribution, those of D from the newest entries. A, F and B come before E in YCSB's
-/// order, on the same store: E begins over the versions that a fifth as many updates as there are entries left in the memtable.
+/// One thread. The scrambled Zipf distribution draws the requests; those of D come from the newest entries. A, F and B
+/// come before E in YCSB's order, on the same store: E begins over the versions in the memtable after a fifth as many
+/// updates as there are entries.
 fn ycsb(task: &Task, mix_of: Mix) -> Result<Measured, Failure> {
     const MAX_SCAN: u64 = 100;
     let requests = match mix_of {
@@ -669,14 +670,14 @@ fn read_large(task: &Task, dataset: Dataset) -> Result<Measured, Failure> {
     read(task, &*db, &order, 1, dataset.value_bytes())
 }
 
-/// From the call to the first answer.
+/// Measures from the call to the first answer.
 fn open_after_kill(task: &Task) -> Result<Measured, Failure> {
     let entries = Dataset::Killed.entries(task.entries);
     let job = |_: usize, meter: &mut Meter<'_>| {
         let db = task.open(CACHE_BYTES, false)?;
         get_present(&*db, 0, VALUE_BYTES)?;
         meter.made(1);
-        // The rest is not measured: whether everything is there.
+        // The check that everything is there is not measured.
         OPENED.with(|opened| opened.set(Some(db)));
         Ok(())
     };
@@ -689,11 +690,11 @@ fn open_after_kill(task: &Task) -> Result<Measured, Failure> {
 }
 
 thread_local! {
-    /// What [`open_after_kill`] opened, kept from being closed under the clock.
+    /// The store that [`open_after_kill`] opened, kept so that the clock does not measure its close.
     static OPENED: std::cell::Cell<Option<Box<dyn Engine>>> = const { std::cell::Cell::new(None) };
 }
 
-/// Copies a dataset and waits until the copy is on the disk, so that writing it back does not meet the measurement.
+/// Copies a dataset and waits until the copy is on the disk, so that its writeback does not disturb the measurement.
 pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

@@ -2,8 +2,8 @@
 
 // `AidbLevel`: AiDb as an abstract-level database.
 //
-// abstract-level checks arguments, encodes, and keeps track of what is open; the underscored methods here hand over
-// to the native half (lib/native.js). A method beyond abstract-level's does all of that itself, see `#extra`.
+// abstract-level checks arguments, encodes, and keeps track of open objects; the underscored methods here pass calls to
+// the native half (lib/native.js). A method that abstract-level does not have does all of that itself, see `#extra`.
 
 const { AbstractLevel, AbstractSnapshot, AbstractSublevel } = require('abstract-level')
 const { ChainedBatch } = require('./lib/chained-batch')
@@ -26,7 +26,7 @@ class Snapshot extends AbstractSnapshot {
     this.#native = native
   }
 
-  /** The native snapshot of a read's options, if there is one. */
+  /** The native snapshot in a read's options, if there is one. */
   static native ({ snapshot }) {
     if (snapshot === undefined || snapshot === null) return undefined
     if (#native in snapshot) return snapshot.#native
@@ -47,7 +47,7 @@ counting(Snapshot.prototype, ['close'])
 class Level extends AbstractLevel {
   #location
   #native = null
-  // What reads on this thread, as functions of the native half.
+  // The reads that run on this thread, as functions of the native half.
   #getSync = null
   #getInMemory = null
   #busy = 0
@@ -118,7 +118,7 @@ class Level extends AbstractLevel {
   }
 
   async _close () {
-    // Calls in flight are finished first, so that they do not fail.
+    // Wait for calls in flight, so that they do not fail.
     if (this.#busy > 0) await new Promise((resolve) => { this.#onIdle = resolve })
     await submit((number) => this.#native.close(number))
     this.#native = this.#getSync = this.#getInMemory = null
@@ -137,7 +137,7 @@ class Level extends AbstractLevel {
     }
   }
 
-  // No `async` on what is called most: the promise of `#call` is the answer.
+  // The most frequent calls are not `async`: they return the promise of `#call`.
   _put (key, value, options) {
     const how = writing.how(options)
     return writing.written(this.#call((number) => this.#native.put(number, key, value, how)), options)
@@ -162,7 +162,7 @@ class Level extends AbstractLevel {
     await writing.written(this.#call((number) => this.#native.batch(number, bytes, lengths, how)), options)
   }
 
-  // What memory can answer needs no thread, and no promise of ours.
+  // A read that needs only memory needs no thread, and no promise of ours.
   _get (key, options) {
     const { valueEncoding, fillCache } = options
     const snapshot = Snapshot.native(options)
@@ -267,7 +267,7 @@ class Level extends AbstractLevel {
     ))
   }
 
-  /** A call beyond abstract-level's own: waits for the database to open, and rejects if it is closed. */
+  /** A call that abstract-level does not have: waits for the database to open, and rejects if it is closed. */
   async #extra (start) {
     if (this.status === 'opening') return this.deferAsync(() => this.#extra(start))
     this.#assertOpen()
@@ -280,7 +280,7 @@ class Level extends AbstractLevel {
     }
   }
 
-  /** A bound of a range in the encoding of the options or the database; no bound is `undefined`. */
+  /** A bound of a range in the encoding of the options or the database; `undefined` if there is no bound. */
   #bound (key, options) {
     if (key === undefined || key === null) return undefined
     const encoding = this.keyEncoding(options?.keyEncoding)
@@ -316,7 +316,7 @@ class Level extends AbstractLevel {
     let thrown
     let isOver = false
     const verification = new Verification(progress && function (done, total) {
-      // Calls may be on their way when the report overtakes them.
+      // The report may overtake progress calls, which then arrive after it.
       if (isOver) return
 
       try {
@@ -358,9 +358,9 @@ function assertPath (path, what) {
   if (typeof path !== 'string' || path === '') throw new TypeError(`${what} must be a non-empty string`)
 }
 
-/** A value as abstract-level asked for it; the native half knows strings and buffers. */
+/** A value in the form that abstract-level wants; the native half makes strings and buffers. */
 function formatted (value, format) {
-  // One that was read into the pool is told by its length.
+  // A number is the length of a value in the pool.
   if (typeof value === 'number') value = pool.take(value)
   if (format !== 'view' || value === undefined) return value
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)

@@ -8,8 +8,8 @@
 #include <aidb.h>
 
 /*
- * Ends the program with the reason if a call failed. An absent key is no failure. `error` is a pointer to the call's
- * own: its value, as a second argument beside the call, could be read before the call writes it.
+ * Ends the program with the reason if a call failed. An absent key is not a failure. `error` points to the variable
+ * that the call sets: C may read its value, as a second argument beside the call, before the call sets it.
  */
 static aidb_status check(aidb_status status, aidb_error **error) {
     if (status != AIDB_OK && status != AIDB_NOT_FOUND) {

@@ -26,7 +26,7 @@ static void fail(const char *what, const char *detail) {
     exit(1);
 }
 
-/* `error` is where the call puts its error: the call and the error's value may be made in any order as arguments. */
+/* Takes the error's place, not its value: a compiler may evaluate the call and the value in any order as arguments. */
 static void check(aidb_status status, aidb_error **error, const char *what) {
     if (status != AIDB_OK) {
         fail(what, *error != NULL ? aidb_error_message(*error) : "no reason given");
@@ -47,7 +47,7 @@ static void *allocate(void *old, size_t bytes) {
     return memory;
 }
 
-/* The bytes of a file, to be freed. */
+/* The bytes of a file; the caller frees them. */
 static char *read_file(const char *path, size_t *length_out) {
     FILE *file = fopen(path, "rb");
     char *bytes = NULL;
@@ -75,7 +75,7 @@ static int starts_word(int c) { return (c >= 'a' && c <= 'z') || c == '_'; }
 
 static int goes_on(int c) { return starts_word(c) || (c >= '0' && c <= '9'); }
 
-/* Turns the text to lower case and finds its words; how many there are. */
+/* Turns the text to lower case and finds its words. Returns how many there are. */
 static size_t find_words(char *text, size_t length, word **words, size_t *space) {
     size_t at, count = 0;
     for (at = 0; at < length; at++) {
@@ -127,7 +127,7 @@ static void add(aidb_batch *batch, const char *name, size_t name_length, const c
     check(aidb_batch_put(batch, key, name_length + 1 + path_length, value, (size_t)digits, &error), &error, "batch");
 }
 
-/* Fills the batch with the index of one file; how many entries it has. */
+/* Fills the batch with the index of one file. Returns how many entries it has. */
 static size_t index_file(aidb_batch *batch, const char *root, const char *path) {
     static word *words = NULL;
     static size_t space = 0;

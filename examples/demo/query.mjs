@@ -30,7 +30,7 @@ const db = new AidbLevel(process.argv[2], { createIfMissing: false })
 await db.open()
 const snapshot = db.snapshot()
 
-// What is written from here on, the snapshot does not see.
+// The snapshot does not see writes from here on.
 const intruder = 'snapshot_intruder'
 await db.put(`${intruder}\0elsewhere.py`, '1')
 

@@ -15,7 +15,7 @@ async function main (location) {
   await db.put('fruit/apple', 'red')
   await db.put('fruit/banana', 'yellow', { sync: true }) // survives power loss
 
-  // Several writes that happen together or not at all.
+  // Several writes, applied together or not at all.
   await db.batch([
     { type: 'put', key: 'fruit/cherry', value: 'dark red' },
     { type: 'put', key: 'tree/oak', value: 'tall' },
@@ -25,7 +25,7 @@ async function main (location) {
   console.log('apple is', await db.get('fruit/apple'))
   console.log('banana is', await db.get('fruit/banana')) // undefined
 
-  // A snapshot stays as it is, whatever is written after it.
+  // A snapshot keeps its view, whatever is written later.
   const snapshot = db.snapshot()
   await db.put('fruit/date', 'brown')
 

@@ -1,6 +1,6 @@
-/* What the test programs share, in C and C++: a check that counts, and the last line.
+/* Shared by the test programs, in C and C++: a check that counts, and the last line.
  *
- * CHECK(fact) reports a fact that does not hold and goes on. REPORT() prints "N passed, N failed" and is the exit
+ * CHECK(fact) reports a fact that does not hold and goes on. REPORT() prints "N passed, N failed" and gives the exit
  * code of main.
  */
 #ifndef CHECK_H

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the C library as packagers do, below target/c-tests/install, compiles a program against what is there, and
-# uninstalls it again: nothing may stay. Wants a release build of aidb-ffi.
+# Installs the C library as packagers do, below target/c-tests/install, compiles a program against it, and uninstalls it
+# again: no file may stay. Build aidb-ffi for release first.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,7 +12,8 @@ fail() {
 }
 unset MAKEFLAGS MAKELEVEL MFLAGS
 
-# installed NAME LIBDIR INCLUDEDIR VARIABLE...: what `make install VARIABLE...` puts there can be used, and goes again.
+# installed NAME LIBDIR INCLUDEDIR VARIABLE...: a program can use what `make install VARIABLE...` installs; then
+# uninstalls it.
 installed() {
     local name=$1 libdir=$2 includedir=$3 root=$out said prefix text stale
     shift 3
@@ -20,7 +21,7 @@ installed() {
     rm -rf "$out"
     make -s install "$@" >/dev/null || { fail "$name: make install"; return; }
     [ -f "$out/$libdir/libaidb.a" ] && [ -f "$out/$includedir/aidb.h" ] || { fail "$name: not where it should be"; return; }
-    # What aidb.pc says, without pkg-config, which not every machine has; DESTDIR is not in it.
+    # The flags of aidb.pc, read without pkg-config, which not every machine has; DESTDIR is not in them.
     [ "$name" != stage ] || root=''
     said=$(cat "$out/$libdir/pkgconfig/aidb.pc")
     prefix=$(sed -n 's/^prefix=//p' <<<"$said")
@@ -38,7 +39,7 @@ installed() {
     *) ! readelf -SW "$out/$libdir/libaidb.so" "$out/$libdir/libaidb.a" | grep -q '\.debug_line' || fail "$name: debug information" ;;
     esac
     make -s uninstall "$@" >/dev/null || fail "$name: make uninstall"
-    # Below DESTDIR the directory of the system stays.
+    # Below DESTDIR the system's directory stays.
     mkdir -p "$out"
     stale=$(find "$out" -mindepth 1 ! -path "$out/stage" ! -path "$out/stage/usr")
     [ -z "$stale" ] || fail "$name: uninstall leaves $stale"

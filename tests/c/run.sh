@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Compiles the programs beside this script, and the C and C++ examples, against include/ and libaidb, and runs them. Any
-# warning or failed check fails the run. Every program is linked shared; one of each language is linked static as well.
-# Memory is checked by scripts/asan.sh, which runs the same programs with a sanitized library.
+# warning or failed check fails the run. Every program is linked with the shared library; one of each language is linked
+# with the static library as well. scripts/asan.sh checks memory: it runs the same programs with a sanitized library.
 #
 #   run.sh            what make test runs
-#   run.sh --memory   the programs as users link them, with memory checked and leaks looked for: a part of make torture
+#   run.sh --memory   runs the programs as users link them, and checks memory and leaks: a part of make torture
 #
 #   PROFILE   release (the default) or debug: which libaidb of target/; built first
 #   VALGRIND  the command of valgrind; empty or unset: gcc's AddressSanitizer checks the programs instead (--memory)
-#   CLANG     the command of clang, or empty: with it the programs for LevelDB are compiled by both compilers, which make
-#             the arguments of a call in opposite orders
+#   CLANG     the command of clang, or empty. If set, both compilers compile the programs for LevelDB: they evaluate the
+#             arguments of a call in opposite orders
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,7 +26,7 @@ cargo build -q -p aidb-ffi "${flags[@]}"
 
 rm -rf "$out"
 mkdir -p "$lib"
-# As an installation has it: the file, its SONAME, and the name that -laidb looks for.
+# As an installation has it: the file, its SONAME, and the name for -laidb.
 cp "$target/$profile/libaidb.so" "$lib/libaidb.so.0"
 ln -s libaidb.so.0 "$lib/libaidb.so"
 scripts/static-library.sh "$target/$profile/libaidb.a" "$lib/libaidb.a"
@@ -37,7 +37,7 @@ fail() {
     failed=1
 }
 
-# run NAME COMMAND...: the program gets an empty place for its database as its last argument.
+# run NAME COMMAND...: the program's last argument is an empty directory for its database.
 run() {
     local name=$1
     shift
@@ -50,14 +50,14 @@ strict=(-Wall -Wextra -pedantic -Werror -g -O1 -Iinclude)
 c() { gcc -std=c99 -D_POSIX_C_SOURCE=200809L "${strict[@]}" "$@"; }
 cpp() { g++ -std=c++17 "${strict[@]}" "$@"; }
 shared=(-L"$lib" -Wl,-rpath,"$lib" -laidb -pthread)
-# What Rust's standard library and zstd need of the system; the same list is in ffi/packaging/aidb.pc.in.
+# The system libraries that Rust's standard library and zstd need; the same list is in ffi/packaging/aidb.pc.in.
 static=("$lib/libaidb.a" -pthread -lm -ldl)
 
-# A program written for LevelDB finds its header under LevelDB's name.
+# A program written for LevelDB finds the header under LevelDB's name.
 mkdir -p "$out/leveldb"
 echo '#include <aidb_leveldb.h>' >"$out/leveldb/c.h"
 
-# test_misuse.c calls whatever the header declares.
+# test_misuse.c calls everything that the header declares.
 tests/c/misuse.py include/aidb.h >"$out/misuse_calls.h" || fail 'misuse.py'
 
 sources=(tests/c/*.c tests/c/*.cpp examples/c/*.c examples/cpp/*.cpp)
@@ -67,12 +67,12 @@ includes=(-I"$out")
 check_memory() {
     local source compiler leaks
     for source in "${sources[@]}"; do
-        # A limit of memory would end the checker.
+        # A memory limit would end the checker.
         [[ $source != *test_no_memory.c ]] || continue
         compiler=$(compiler_of "$source")
         if [ -n "${VALGRIND:-}" ]; then
             "$compiler" "$source" -o "$out/shared" "${includes[@]}" "${shared[@]}" || { fail "$source"; continue; }
-            # A child keeps what the threads of its parent were using.
+            # A forked child keeps memory that the threads of its parent were using.
             leaks=full
             [[ $source != *test_fork.c ]] || leaks=no
             AIDB_MISUSE_ROUNDS=20 AIDB_FORKS=2 AIDB_FORK_WRITES=2000 run "$source, under valgrind" $VALGRIND --quiet \
@@ -93,7 +93,7 @@ if [ "${1:-}" = --memory ]; then
     exit
 fi
 
-# What careful programs compile with: a header must not bring warnings into them.
+# The flags of careful programs: a header must not bring warnings into them.
 careful=("${strict[@]}" -Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wundef -Wformat=2 -Wdouble-promotion)
 careful_cpp=("${careful[@]}" -Wold-style-cast -Wuseless-cast -Wextra-semi -Wnon-virtual-dtor -Woverloaded-virtual -Weffc++)
 
@@ -122,7 +122,7 @@ for source in "${sources[@]}"; do
     compiler=$(compiler_of "$source")
     "$compiler" "$source" -o "$out/shared" "${includes[@]}" "${shared[@]}" || { fail "$source"; continue; }
     run "$source, shared" "$out/shared"
-    # What a static library may lack or clash with is found by the linker, and by one program that calls everything.
+    # The linker, and one program that calls everything, find whatever a static library lacks or clashes with.
     case $source in
     tests/c/test_aidb.*)
         "$compiler" "$source" -o "$out/static" "${includes[@]}" "${static[@]}" || { fail "$source, static"; continue; }
@@ -131,7 +131,7 @@ for source in "${sources[@]}"; do
     esac
 done
 
-# Programs for LevelDB, whose calls are compiled into them: each way of compiling is tried.
+# Programs for LevelDB compile the calls into themselves: try each way of compiling.
 for source in tests/c/test_leveldb*.c; do
     g++ -xc++ -std=c++17 "${strict[@]}" "$source" -xnone -o "$out/cpp" "${includes[@]}" "${shared[@]}" || { fail "$source as C++"; continue; }
     run "$source, as C++" "$out/cpp"
@@ -142,7 +142,7 @@ for source in tests/c/test_leveldb*.c; do
     fi
 done
 
-# A program may have a zstd of its own, and another library of Rust with the same standard library.
+# A program may have a zstd of its own, and another Rust library with the same standard library.
 say 'libaidb.a beside a program with names of zstd and beside another static library of Rust, in both orders'
 rustc --edition 2024 -O --crate-type staticlib --crate-name neighbour tests/c/neighbours/neighbour.rs -o "$lib/libneighbour.a"
 for order in "$lib/libaidb.a $lib/libneighbour.a" "$lib/libneighbour.a $lib/libaidb.a"; do

@@ -1,7 +1,7 @@
-/* The C API, function by function, as a C program meets it: test_aidb DIRECTORY
+/* Tests the C API function by function, as a C program uses it: test_aidb DIRECTORY
  *
- * The directory is created, and destroyed at the end. Threads, stale handles and wrong arguments are tested here
- * as far as C can do wrong what Rust cannot; the rest is in ffi/src/tests.rs.
+ * The directory is created, and destroyed at the end. Threads, stale handles and wrong arguments are tested here as far
+ * as C permits mistakes that Rust does not; ffi/src/tests.rs has the rest.
  */
 #include <dirent.h>
 #include <pthread.h>
@@ -30,7 +30,7 @@ static const char *path;
         aidb_error_free(error);                                                    \
     } while (0)
 
-/* A call that must fail with a status, and say so in an error object that holds some text. */
+/* A call that must fail with a status, and with an error object that holds some text. */
 #define FAILS(wanted, text, call)                                                  \
     do {                                                                           \
         aidb_error *error = NULL;                                                  \
@@ -42,7 +42,7 @@ static const char *path;
         aidb_error_free(error);                                                    \
     } while (0)
 
-/* A call that must answer AIDB_NOT_FOUND, which makes no error object. */
+/* A call that must return AIDB_NOT_FOUND, which makes no error object. */
 #define ABSENT(call)                                                               \
     do {                                                                           \
         aidb_error *error = NULL;                                                  \
@@ -221,7 +221,7 @@ static void test_pinned_and_many(aidb_db *db) {
           aidb_get_many(db, 3, keys, key_lens, NULL, NULL, value_lens, &buffer, &error));
 }
 
-/* `length` bytes: noise in the first half, which no codec shrinks, then one letter. */
+/* `length` bytes: incompressible noise in the first half, then one letter. */
 static char *mixed(size_t length) {
     static unsigned long state = 1;
     char *bytes = malloc(length + 1);
@@ -334,7 +334,7 @@ static uint64_t newest(aidb_db *db) {
     return sequence;
 }
 
-/* The write options as the first version of the header had them. */
+/* The write options in the form of the header's first version. */
 struct first_write_options { size_t struct_size; int32_t sync; int32_t reserved; };
 
 static void test_sequences(aidb_db *db) {
@@ -531,7 +531,8 @@ static int32_t count_progress(void *context, uint64_t done, uint64_t total) {
     return done > total;
 }
 
-/* Flips a bit in the first block of the table with the lowest number, which a copy has from its database; back the next time. */
+/* Flips a bit in the first block of the table with the lowest number, which a copy shares with its database; the next
+ * call flips it back. */
 static void damage_a_table(const char *directory) {
     DIR *entries = opendir(directory);
     struct dirent *entry;
@@ -555,7 +556,7 @@ static void damage_a_table(const char *directory) {
     CHECK(fclose(table) == 0);
 }
 
-/* No path at all is not the present directory. */
+/* A NULL path is not the current directory. */
 static void test_empty_path(aidb_db *db) {
     aidb_db *other = NULL;
     FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_open("", NULL, &other, &error));
@@ -565,7 +566,7 @@ static void test_empty_path(aidb_db *db) {
     FAILS(AIDB_INVALID_ARGUMENT, "empty", aidb_repair(path, "", NULL, NULL, NULL, &error));
 }
 
-/* Paths that begin with a scheme name no directory. */
+/* A path that begins with a scheme does not name a directory. */
 static void test_schemes(aidb_db *db) {
     static const char *const urls[] = {"aidb://host/db", "s3://bucket", "s3:/bucket", "file:///db"};
     aidb_db *other = NULL;
@@ -604,7 +605,7 @@ static bool has_file(const char *directory, const char *name, const char *text) 
     return strcmp(found, text) == 0;
 }
 
-/* What another engine wrote, or nobody knows who, is left alone. */
+/* Files of another engine, or of unknown origin, are left alone. */
 static void test_foreign_directories(void) {
     char directory[4096], into[4096], file[8192];
     aidb_db *other = NULL;
@@ -624,7 +625,7 @@ static void test_foreign_directories(void) {
     snprintf(file, sizeof file, "%s/CURRENT", directory);
     CHECK(remove(file) == 0);
     FAILS(AIDB_INVALID_ARGUMENT, "000005.log", aidb_destroy(directory, NULL, &error));
-    /* A copy that was cut short is neither opened nor taken for an empty directory. */
+    /* An unfinished copy is neither opened nor taken for an empty directory. */
     snprintf(file, sizeof file, "%s/000005.log", directory);
     CHECK(remove(file) == 0);
     snprintf(file, sizeof file, "%s/LOCK", directory);
@@ -660,7 +661,7 @@ static void test_copies(aidb_db *db) {
     OK(aidb_verify(copy, NULL, NULL, NULL, NULL, &error));
     FAILS(AIDB_LOCKED, "pid", aidb_repair(copy_path, repaired_path, NULL, NULL, NULL, &error));
     OK(aidb_close(copy, &error));
-    /* The tables of a copy are the database's own: the damage is in both. */
+    /* The copy shares the database's tables: the damage is in both. */
     damage_a_table(copy_path);
     OK(aidb_verify(db, NULL, NULL, &is_ok, &report, &error));
     CHECK(!is_ok && strstr(report, ".sst\",\"offset\":24,") != NULL);
@@ -743,8 +744,8 @@ static void *close_it(void *raw) {
     return NULL;
 }
 
-/* Key and value of an iterator, and a value that is pinned, are read after another thread has closed the database: from a
- * table whose block is cached, from one whose block is large, and from a memtable. */
+/* Reads key and value of an iterator, and a pinned value, after another thread has closed the database: from a table
+ * whose block is cached, from one with a large block, and from a memtable. */
 static void test_what_was_lent_stays_after_a_close(void) {
     static const char *const keys[] = {"cached 50", "large 5", "written"};
     static char large[300000];
@@ -802,14 +803,14 @@ static void test_what_was_lent_stays_after_a_close(void) {
     }
 }
 
-/* An AddressSanitizer, of this program or of the library, keeps what is freed for a while. */
+/* An AddressSanitizer, of this program or of the library, keeps freed memory for a while. */
 #if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED_LIBRARY)
 #define KEEPS_FREED_MEMORY 1
 #else
 #define KEEPS_FREED_MEMORY 0
 #endif
 
-/* How many descriptors this process has; 0 where the system does not tell. */
+/* How many descriptors this process has; 0 if the system does not report it. */
 static unsigned descriptors(void) {
     unsigned count = 0;
     DIR *entries = opendir("/proc/self/fd");
@@ -823,7 +824,7 @@ static unsigned descriptors(void) {
     return count;
 }
 
-/* Bytes of memory that this process has; 0 where the system does not tell. */
+/* Bytes of memory that this process has; 0 if the system does not report it. */
 static double resident(void) {
     unsigned long all, pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -837,7 +838,7 @@ static double resident(void) {
     return (double)pages * 4096;
 }
 
-/* A hundred and twenty databases, opened, filled and closed one after the other, while what was made of them is kept. */
+/* Opens, fills and closes a hundred and twenty databases one after the other, and keeps the handles made of them. */
 static void test_closed_databases_hold_nothing(void) {
     enum { DATABASES = 120, FIRST = 20, ENTRIES = 1500 };
     static aidb_iterator *iterators[DATABASES];
@@ -887,7 +888,7 @@ static void test_closed_databases_hold_nothing(void) {
         }
     }
     last = resident();
-    /* Each iterator is lent an entry: some pages. */
+    /* Each iterator keeps the entry it lends: some pages. */
     if (!CHECK(KEEPS_FREED_MEMORY || last <= first * 1.1 + (DATABASES - FIRST) * 32768.0)) {
         fprintf(stderr, "    %.0f KiB after %d databases, %.0f KiB after %d\n", first / 1024, FIRST, last / 1024, DATABASES);
     }
@@ -939,7 +940,8 @@ static void test_closing_under_other_threads(void) {
     OK(aidb_close(db, &error));
 }
 
-/* A child that inherits handles gets AIDB_CLOSED from each, and neither harms nor keeps the parent's database. */
+/* A child that inherits handles gets AIDB_CLOSED from each. It neither harms the parent's database nor keeps it
+ * open. */
 static void test_fork(void) {
     aidb_db *db = open_db(), *own = NULL;
     aidb_iterator *iterator = NULL;
@@ -966,7 +968,7 @@ static void test_fork(void) {
         (void)aidb_close(db, NULL);
         answer = check_failed > 0 ? 'n' : 'y';
         if (write(ends[1], &answer, 1) == 1) {
-            /* An ordinary exit would have valgrind count what the parent's threads left in this copy. */
+            /* After an ordinary exit valgrind would count the memory of the parent's threads in this copy. */
             kill(getpid(), SIGKILL);
         }
     }

@@ -1,7 +1,7 @@
-// aidb.hpp as a C++ program meets it: test_aidb_cpp DIRECTORY
+// Tests aidb.hpp as a C++ program uses it: test_aidb_cpp DIRECTORY
 //
-// What the C program beside this one has tested of the functions below is not repeated; this is about the classes:
-// that they throw what they should, release what they hold, and survive any order of destruction.
+// The C program beside this one tests the functions below; this one tests the classes: that they throw the right
+// errors, release what they hold, and survive any order of destruction.
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,7 +12,7 @@
 
 namespace {
 
-// The status that `call` throws; AIDB_OK if it does not.
+// The status that `call` throws; AIDB_OK if it throws nothing.
 template <typename Call>
 aidb::Status thrown(Call call) {
   try {

@@ -1,7 +1,7 @@
-/* Threads that are cancelled in the middle of calls: test_cancel DIRECTORY
+/* Cancels threads in the middle of calls: test_cancel DIRECTORY
  *
- * A thread that was ended inside a call would take the engine's locks with it, or the process: Rust ends it when the system
- * unwinds it. So cancellation waits, and the database works on (GUARD-3, and OS-5 of core).
+ * A thread cancelled inside a call would leave the engine's locks locked, or end the process: Rust ends it when the
+ * system unwinds the thread. So cancellation waits, and the database keeps working (GUARD-3, and OS-5 of core).
  */
 #include <pthread.h>
 #include <sched.h>
@@ -16,7 +16,7 @@ enum { CANCELLED_EACH = 12, CALLS_BEFORE = 3 };
 
 static aidb_db *db;
 static const char *directory;
-/* Calls that have returned, of the thread that runs now. */
+/* How many calls of the current thread have returned. */
 static int calls;
 static int refused;
 
@@ -55,7 +55,7 @@ static void *compactions(void *unused) {
     return NULL;
 }
 
-/* It is always closed again: aidb_close is no cancellation point. */
+/* The thread always closes it again: aidb_close is not a cancellation point. */
 static void *lives(void *unused) {
     char path[4096];
     (void)unused;
@@ -68,7 +68,7 @@ static void *lives(void *unused) {
     return NULL;
 }
 
-/* A thread that does nothing but read what is in memory can be cancelled too. */
+/* A thread that only reads from memory can be cancelled too. */
 static void *reads(void *unused) {
     (void)unused;
     for (;;) {
@@ -81,7 +81,7 @@ static void free_iterator(void *iterator) {
     aidb_iter_free(iterator);
 }
 
-/* Without a cache every read is one of the disk. */
+/* Without a cache every read goes to the disk. */
 static void *reads_of_the_disk(void *unused) {
     aidb_read_options no_cache = AIDB_READ_OPTIONS_INIT;
     char key[8];
@@ -104,7 +104,7 @@ static void *walks(void *unused) {
         aidb_iterator *iterator = NULL;
         aidb_status status = aidb_iter_create(db, NULL, &iterator, NULL);
         if (status == AIDB_OK) {
-            /* Cancelled in here, the thread leaves its iterator behind. */
+            /* If it is cancelled in here, the thread leaves its iterator behind. */
             pthread_cleanup_push(free_iterator, iterator);
             status = aidb_iter_first(iterator, NULL);
             while (status == AIDB_OK) {
@@ -136,7 +136,7 @@ static void cancel_threads(void *(*work)(void *)) {
     CHECK(ended == CANCELLED_EACH);
 }
 
-/* What a call calls back is inside the call. */
+/* A callback runs inside the call. */
 static void heard_of(void *heard, const char *key, size_t key_len, const char *value,
                      size_t value_len) {
     (void)key, (void)key_len, (void)value, (void)value_len;
@@ -152,7 +152,7 @@ static void *cancelled_in_a_callback(void *heard) {
     returned(aidb_batch_iterate(batch, heard, heard_of, NULL, NULL));
     aidb_batch_free(batch);
     *(int *)heard += 10;
-    /* Cancelled by now: this does nothing but end the thread. */
+    /* Cancelled by now: this call only ends the thread. */
     aidb_put(db, "never", 5, "", 0, NULL, NULL);
     *(int *)heard += 100;
     return NULL;

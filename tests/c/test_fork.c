@@ -1,11 +1,12 @@
 /* Children made by fork, each with a database of its own: test_fork DIRECTORY
  *
- * A parent has a database open, idle and then under the load of several threads, and forks again and again. Each child
- * finds its parent's handles closed (HANDLE-5), lets them go, before or after it opens a database of its own, and writes, reads,
- * flushes, compacts and closes that, with two threads. A child that crashes, or that an alarm has to end, is a failure.
+ * A parent has a database open, first idle and then under the load of several threads, and forks again and again. Each
+ * child finds its parent's handles closed (HANDLE-5) and frees them, before or after it opens a database of its own. It
+ * writes, reads, flushes, compacts and closes that, with two threads. A child fails if it crashes, or if an alarm has
+ * to end it.
  *
  * AIDB_FORKS: how many children of an idle parent, and how many of one under load (150 each).
- * AIDB_FORK_WRITES: how many writes the child makes whose memory is watched (1000000).
+ * AIDB_FORK_WRITES: how many writes the child makes whose memory is measured (1000000).
  */
 #include <pthread.h>
 #include <sched.h>
@@ -20,7 +21,7 @@
 #include "aidb.h"
 #include "check.h"
 
-/* A child that takes so many seconds hangs. */
+/* A child that takes this many seconds hangs. */
 #define LONGEST 120
 #define ENTRIES 300
 
@@ -28,14 +29,14 @@ struct parent {
     const char *path;
     aidb_db *db;
     aidb_snapshot *snapshot;
-    /* Used by nobody else, and used all the time by a thread under load. */
+    /* One that no other thread uses, and one that a thread under load uses all the time. */
     aidb_iterator *iterator, *busy_iterator;
     aidb_batch *busy_batch;
 };
 
 static aidb_options *small_options;
 static volatile int stop;
-/* Under `counting`. */
+/* Protected by `counting`. */
 static unsigned long written, walked;
 static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
 
@@ -52,7 +53,7 @@ static unsigned long count(unsigned long *counter, unsigned long more) {
     return now;
 }
 
-/* ---- What a child does. It answers with the line of the first check that fails. ---- */
+/* ---- The child. It returns the line of the first check that fails. ---- */
 
 #define MUST(fact) \
     do { \
@@ -73,11 +74,11 @@ static int parents_handles_are_closed(const struct parent *parent) {
     MUST(aidb_flush(parent->db, NULL) == AIDB_CLOSED);
     MUST(aidb_iter_first(parent->iterator, NULL) == AIDB_CLOSED);
     MUST(aidb_iter_next(parent->iterator, NULL) == AIDB_CLOSED);
-    /* A thread that the child does not have may have been in the middle of these. */
+    /* A thread that the child does not have may have been using these. */
     MUST(aidb_iter_first(parent->busy_iterator, NULL) == AIDB_CLOSED);
     busy = aidb_batch_put(parent->busy_batch, "k", 1, "v", 1, NULL);
     MUST(busy == AIDB_OK || busy == AIDB_CLOSED);
-    /* The lock is its parent's still. */
+    /* The parent still has the lock. */
     MUST(aidb_open(parent->path, small_options, &db, NULL) == AIDB_LOCKED);
     return 0;
 }
@@ -144,7 +145,7 @@ static int use_own(aidb_db *db) {
     return 0;
 }
 
-/* Waits for a child of this process; whether it ended well. */
+/* Waits for a child of this process. Returns whether it succeeded. */
 static int ended_well(pid_t child, const char *what, unsigned long number) {
     int status = 0;
     if (waitpid(child, &status, 0) != child) return 0;
@@ -156,7 +157,7 @@ static int ended_well(pid_t child, const char *what, unsigned long number) {
     return status == 0;
 }
 
-/* An exit status has eight bits, and no check stands in the first 64 lines. */
+/* An exit status has eight bits, and the first 64 lines have no check. */
 static void end(int line) {
     _exit(line == 0 ? 0 : line - 64);
 }
@@ -171,7 +172,7 @@ static int live(const struct parent *parent, const char *own, unsigned long numb
     answer = use_own(db);
     if (answer != 0) return answer;
     if (number % 10 == 0) {
-        /* The same again, one generation on. */
+        /* The same again, one generation further. */
         struct parent self = {NULL, NULL, NULL, NULL, NULL, NULL};
         char deeper[512];
         pid_t child;
@@ -201,7 +202,7 @@ static int live(const struct parent *parent, const char *own, unsigned long numb
     return 0;
 }
 
-/* ---- The memory of a child that goes on for long. ---- */
+/* ---- The memory of a child that runs for long. ---- */
 
 static long resident_kib(void) {
     long pages = 0;
@@ -212,7 +213,7 @@ static long resident_kib(void) {
     return pages < 0 ? -1 : pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-/* Beyond what it has after a tenth of the writes, when every buffer has been in use and all keys are there. */
+/* How much memory may grow after a tenth of the writes, when every buffer has been in use and all keys exist. */
 #define MAX_MORE_KIB (8 << 10)
 
 static int write_long(const char *own, unsigned long writes) {
@@ -313,7 +314,7 @@ static unsigned long fork_children(const struct parent *parent, const char *what
     for (number = 0; number < children; number++) {
         unsigned long before = count(&written, 0);
         pid_t child;
-        /* Not before something was written since the last one, so that each meets the writers at work. */
+        /* Waits for a write since the last fork, so that each fork finds the writers at work. */
         while (loaded && count(&written, 0) == before) sched_yield();
         snprintf(own, sizeof own, "%s-child", parent->path);
         child = fork();
@@ -351,12 +352,12 @@ static void test_children_under_load(struct parent *parent, unsigned long childr
         CHECK(pthread_create(&threads[at], NULL, loads[at], parent) == 0);
     CHECK(fork_children(parent, "under load", children, 1) == children);
     while (count(&walked, 0) == 0) sched_yield();
-    /* Its parent's threads are in the middle of something, for ever as far as the child can see. */
+    /* The threads of the parent are in the middle of calls, and the child never sees those calls end. */
     child = fork_for_long(parent);
     stop = 1;
     for (at = 0; at < sizeof loads / sizeof *loads; at++) CHECK(pthread_join(threads[at], NULL) == 0);
     CHECK(child > 0 && ended_well(child, "many writes", 0));
-    /* The parent went on undisturbed. */
+    /* The children did not disturb the parent. */
     CHECK(aidb_iter_prefix(parent->db, "w", 1, &iterator, NULL) == AIDB_OK);
     if (aidb_iter_first(iterator, NULL) == AIDB_OK) {
         do entries++;
@@ -366,7 +367,7 @@ static void test_children_under_load(struct parent *parent, unsigned long childr
     CHECK(written > 0 && entries == written);
 }
 
-/* What LOCK says: a child that writes or empties it would show. */
+/* The content of LOCK: a child that writes or empties the file would change it. */
 static void read_lock(const struct parent *parent, char *text, size_t room) {
     char path[512];
     size_t len = 0;
@@ -384,7 +385,7 @@ int main(int argc, char **argv) {
     struct parent parent = {NULL, NULL, NULL, NULL, NULL, NULL};
     unsigned long children = number_from("AIDB_FORKS", 150);
     char memory[] = "/dev/shm/aidb-fork-XXXXXX", path[512], lock[256], lock_after[256];
-    /* A thousand small databases: in memory, where there is such a place. */
+    /* A thousand small databases: in memory, if the system has memory files. */
     char *place = mkdtemp(memory);
     if (argc != 2) return 2;
     if (place != NULL) {

@@ -1,6 +1,6 @@
-/* A program written for LevelDB's C API, which knows nothing of AiDb: test_leveldb DIRECTORY
+/* A program written for LevelDB's C API, without any use of AiDb: test_leveldb DIRECTORY
  *
- * It includes leveldb/c.h; run.sh puts a file of that name there which includes aidb_leveldb.h.
+ * It includes leveldb/c.h; run.sh provides a file of that name that includes aidb_leveldb.h.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +59,7 @@ static void test_opening(leveldb_options_t *options, const char *path) {
     leveldb_comparator_t *comparator =
         leveldb_comparator_create(&destructions, destroyed, compare, name);
     CHECK(leveldb_open(options, path, &error) == NULL && error != NULL);
-    /* An error that was not freed is replaced, not lost. */
+    /* An error that the program did not free is replaced, not leaked. */
     CHECK(leveldb_open(options, path, &error) == NULL && error != NULL);
     leveldb_free(error);
     error = NULL;
@@ -146,7 +146,7 @@ static void test_sizes(void) {
     CHECK(leveldb_property_value(db, "nosuchprop") == NULL);
 }
 
-/* What was damaged stays beside it, under another name. */
+/* The damaged database stays beside it, under another name. */
 static void test_repair(leveldb_options_t *options, const char *path) {
     char current[4096], damaged[4096];
     snprintf(damaged, sizeof damaged, "%s.damaged", path);

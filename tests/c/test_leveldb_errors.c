@@ -1,7 +1,7 @@
-/* What LevelDB's C API on top of AiDb does when something is wrong: test_leveldb_errors DIRECTORY
+/* Tests the errors of LevelDB's C API on top of AiDb: test_leveldb_errors DIRECTORY
  *
- * Unlike test_leveldb.c this program knows of AiDb: it counts the error objects that the header takes and gives back,
- * and lets a snapshot fail.
+ * Unlike test_leveldb.c this program uses AiDb: it counts the error objects that the header receives and frees, and
+ * makes a snapshot fail.
  */
 #include <dirent.h>
 #include <pthread.h>
@@ -30,7 +30,7 @@ static aidb_status failing_snapshot_create(const aidb_db *database, aidb_snapsho
 
 #include "check.h"
 
-/* A byte more than a key may have. */
+/* One byte more than a key may have. */
 #define TOO_LONG ((16 << 20) + 1)
 
 static char *error = NULL;
@@ -39,7 +39,7 @@ static leveldb_options_t *options;
 static leveldb_readoptions_t *read_options;
 static leveldb_writeoptions_t *write_options;
 
-/* Whether the last call failed with a message that begins with `kind` and says `what`; takes the message. */
+/* Whether the last call failed with a message that begins with `kind` and contains `what`; frees the message. */
 static int failed(const char *kind, const char *what) {
     int as_wanted = error != NULL && strncmp(error, kind, strlen(kind)) == 0 &&
                     strstr(error, what) != NULL;
@@ -73,7 +73,7 @@ static int has(leveldb_t *db, const char *key, const char *wanted) {
     return same;
 }
 
-/* Compilers may make the arguments of a call in any order: a status and the error that it comes with must not be two. */
+/* Compilers may evaluate the arguments of a call in any order: a status and its error must not be two arguments. */
 static void test_every_failure_has_its_message_and_frees_its_error(leveldb_t *db,
                                                                    const char *path) {
     size_t length = 99;
@@ -97,7 +97,7 @@ static void test_every_failure_has_its_message_and_frees_its_error(leveldb_t *db
     leveldb_destroy_db(options, path, &error);
     CHECK(failed("IO error: ", "lock"));
     CHECK(errors_freed == freed + 8);
-    /* A message that the program left there is replaced. */
+    /* The call replaces an old message in that place. */
     leveldb_put(db, write_options, long_key, TOO_LONG, "v", 1, &error);
     leveldb_delete(db, write_options, long_key, TOO_LONG, &error);
     CHECK(failed("Invalid argument: ", "16777217") && errors_freed == freed + 10);
@@ -114,7 +114,7 @@ static void test_a_batch_that_refused_an_operation_is_not_written(leveldb_t *db)
     CHECK(errors_freed == freed + 2);
     leveldb_write(db, write_options, batch, &error);
     CHECK(failed("Invalid argument: ", "16777217") && has(db, "before", NULL) && has(db, "after", NULL));
-    /* It stays refused, and so is what it is appended to. */
+    /* It stays rejected, and so does a batch to which it is appended. */
     leveldb_write(db, write_options, batch, &error);
     CHECK(failed("Invalid argument: ", "16777217"));
     leveldb_writebatch_put(more, "more", 4, "1", 1);
@@ -173,7 +173,7 @@ static void test_what_outlives_its_database_answers_and_can_be_freed(const char 
     leveldb_release_snapshot(NULL, snapshot);
 }
 
-/* LevelDB deletes these objects as C++ does, where NULL is nothing. */
+/* LevelDB deletes these objects as C++ does, so NULL does nothing. */
 static void test_destroying_nothing_is_harmless(void) {
     leveldb_options_destroy(NULL);
     leveldb_readoptions_destroy(NULL);
@@ -278,7 +278,7 @@ static int by_number(void *state, const char *a, size_t alen, const char *b, siz
     return first != second ? first - second : bytewise(state, a, alen, b, blen);
 }
 
-/* Numbers of eight bytes, the lowest first; it reads all eight of any key. */
+/* Numbers of eight bytes, little-endian; it reads all eight of any key. */
 static int little_endian(void *state, const char *a, size_t alen, const char *b, size_t blen) {
     int at;
     for (at = 7; at >= 0; at--) {
@@ -289,7 +289,7 @@ static int little_endian(void *state, const char *a, size_t alen, const char *b,
     return bytewise(state, a, alen, b, blen);
 }
 
-/* Bytewise but for keys that begin with "item-": their numbers count. No probe has such a key. */
+/* Bytewise except for keys that begin with "item-", which it sorts by number. No probe has such a key. */
 static int items_by_number(void *state, const char *a, size_t alen, const char *b, size_t blen) {
     if (alen > 5 && blen > 5 && memcmp(a, "item-", 5) == 0 && memcmp(b, "item-", 5) == 0) {
         return alen != blen ? (alen < blen ? -1 : 1) : bytewise(state, a, alen, b, blen);
@@ -304,7 +304,7 @@ static const char *name(void *state) {
     return "the program's own";
 }
 
-/* Keys are compared for as long as the database is open. */
+/* The database compares keys as long as it is open. */
 static leveldb_comparator_t *last_comparator;
 
 static leveldb_t *opened_with(const char *path,
@@ -337,7 +337,7 @@ static void test_a_comparator_is_accepted_only_if_it_is_bytewise(const char *pat
     leveldb_close(db);
 }
 
-/* Bytewise but for two keys that both have lengths in a range: `otherwise` sorts those. */
+/* Bytewise, except that `otherwise` sorts two keys if both have lengths in a range. */
 static size_t shortest, longest;
 static int (*otherwise)(void *, const char *, size_t, const char *, size_t);
 
@@ -390,7 +390,7 @@ static int lengths_of_16_bits(void *state, const char *a, size_t alen, const cha
     return bytewise(state, a, (unsigned short)alen, b, (unsigned short)blen);
 }
 
-/* An empty database has no neighbours that could tell. */
+/* An empty database has no neighbours that could show the difference. */
 static void test_a_comparator_that_is_bytewise_for_some_lengths_only_is_refused(const char *path) {
     static int (*const others[])(void *, const char *, size_t, const char *, size_t) = {
         reversed,     by_prefix,    by_length,      signed_chars,       as_strings,
@@ -439,7 +439,7 @@ static void put_keys(leveldb_t *db, const char *prefix, int count) {
     }
 }
 
-/* Two neighbours that sort otherwise, at the back and then at the front of a database of thousands of keys. */
+/* Two neighbours that sort differently, at the end and then at the beginning of a database of thousands of keys. */
 static void test_a_comparator_that_sorts_what_is_there_otherwise_is_refused(const char *path) {
     leveldb_t *db = opened_with(path, items_by_number);
     int probes = comparisons;
@@ -456,7 +456,7 @@ static void test_a_comparator_that_sorts_what_is_there_otherwise_is_refused(cons
     leveldb_close(db);
     CHECK(opened_with(path, items_by_number) == NULL);
     CHECK(failed("Invalid argument: ", "comparator"));
-    /* It is closed, and a comparator that agrees may have it. */
+    /* The database is closed, so that a comparator that agrees may open it. */
     db = opened_with(path, bytewise);
     CHECK(db != NULL && error == NULL && has(db, "item-10", "v"));
     leveldb_close(db);
@@ -470,7 +470,7 @@ static void test_a_comparator_that_sorts_what_is_there_otherwise_is_refused(cons
     CHECK(failed("Invalid argument: ", "comparator"));
 }
 
-/* A new database has nothing to show it by, and no probe has such keys: what is written does. */
+/* A new database has no keys that could show it, and no probe has such keys: the writes show it. */
 static void test_a_comparator_that_sorts_what_is_written_otherwise_writes_no_more(const char *path) {
     leveldb_writebatch_t *batch = leveldb_writebatch_create();
     leveldb_t *db;
@@ -485,7 +485,7 @@ static void test_a_comparator_that_sorts_what_is_written_otherwise_writes_no_mor
     leveldb_put(db, write_options, "item-10", 7, "v", 1, &error);
     CHECK(failed("Invalid argument: ", "written bytewise"));
     CHECK(has(db, "item-10", NULL) && has(db, "item-9", "v"));
-    /* It was wrong once. */
+    /* One contradiction is enough. */
     leveldb_put(db, write_options, "item-11", 7, "v", 1, &error);
     CHECK(failed("Invalid argument: ", "written bytewise"));
     leveldb_delete(db, write_options, "item-9", 6, &error);
@@ -496,7 +496,7 @@ static void test_a_comparator_that_sorts_what_is_written_otherwise_writes_no_mor
     CHECK(has(db, "item-11", NULL) && has(db, "item-9", "v") && has(db, "a", NULL));
     leveldb_close(db);
 
-    /* All of a batch or nothing; deletes count, and so does the key before it. */
+    /* All of a batch or nothing; deletes count, and so does the previous key. */
     db = opened_with(path, items_by_number);
     CHECK(db != NULL && error == NULL);
     leveldb_writebatch_delete(batch, "item-9", 6);
@@ -540,7 +540,7 @@ static void *put_many(void *db) {
     return failure;
 }
 
-/* The key that was written last is theirs together: a sanitizer sees what is freed twice. */
+/* Threads share the last written key: a sanitizer would see it freed twice. */
 static void test_keys_that_many_threads_write_are_compared(const char *path) {
     pthread_t threads[4];
     size_t at;
@@ -561,7 +561,7 @@ static void test_keys_that_many_threads_write_are_compared(const char *path) {
 
 /* ---- Repair ---- */
 
-/* Changes a byte of the first block of a table, if there is one. */
+/* Changes a byte of the first block of a table, if there is a table. */
 static int damage(const char *path) {
     DIR *directory = opendir(path);
     struct dirent *entry;
@@ -612,7 +612,7 @@ static void test_repair_works_again_and_again(const char *path) {
     file = fopen(notes, "w");
     CHECK(file != NULL && fputs("the program's own", file) >= 0 && fclose(file) == 0);
     CHECK(chmod(path, 0700) == 0);
-    /* Nothing is lost: nothing is kept, and what is not ours stays. */
+    /* Nothing is lost, so repair keeps no damaged copy; the program's own file stays. */
     for (round = 0; round < 3; round++) {
         repair(round == 1 ? slash : path);
         CHECK(!aidb_leveldb_exists(damaged) && !aidb_leveldb_exists(repairing));
@@ -622,7 +622,7 @@ static void test_repair_works_again_and_again(const char *path) {
     db = opened(path);
     CHECK(has(db, "a", "first") && has(db, "z", "last"));
     leveldb_close(db);
-    /* Something is lost, twice: each time the damaged database is kept. */
+    /* Something is lost, twice: each time repair keeps the damaged database. */
     CHECK(damage(path));
     repair(path);
     CHECK(aidb_leveldb_exists(damaged) && !aidb_leveldb_exists(second) && aidb_leveldb_exists(notes));
@@ -637,7 +637,7 @@ static void test_repair_works_again_and_again(const char *path) {
     put(db, "c", "third");
     leveldb_close(db);
 
-    /* Killed between the two renames: the next open or repair goes on, and makes no empty database. */
+    /* Killed between the two renames: the next open or repair continues, and makes no empty database. */
     CHECK(rename(path, repairing) == 0);
     db = opened(path);
     CHECK(has(db, "c", "third"));
@@ -647,7 +647,7 @@ static void test_repair_works_again_and_again(const char *path) {
     db = opened(path);
     CHECK(has(db, "c", "third"));
     leveldb_close(db);
-    /* Killed before them: what was half made is in nobody's way. */
+    /* Killed before them: the half-made database is not in the way. */
     db = opened(repairing);
     put(db, "half", "made");
     leveldb_close(db);
@@ -671,7 +671,7 @@ static void test_repair_works_again_and_again(const char *path) {
     free(slash);
 }
 
-/* How many names there are in `directory`, but for "." and "..". */
+/* How many names `directory` has, except "." and "..". */
 static int count_names(const char *directory) {
     DIR *directory = opendir(directory);
     int count = -2;
@@ -683,7 +683,7 @@ static int count_names(const char *directory) {
     return count;
 }
 
-/* What was made beside "." was "..repairing" inside the directory, and a link was renamed where the directory was meant. */
+/* Repair once made "..repairing" inside the directory for ".", and renamed a link instead of its directory. */
 static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
     static const char *const names[] = {".", "./", "../db/.", "../db//", "../link", "../link/", "../far", "../far/."};
     char *around = aidb_leveldb_join(path, "-around", ""), *home = realpath(".", NULL),
@@ -714,7 +714,7 @@ static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
             CHECK(has(db, "a", "first") && has(db, "z", "last"));
             leveldb_close(db);
         }
-        /* Killed between the two renames, while only links lead there. */
+        /* Killed between the two renames, while only links lead to the directory. */
         CHECK(chdir(around) == 0 && rename(directory, repairing) == 0);
         db = opened("far");
         CHECK(has(db, "a", "first"));
@@ -722,7 +722,7 @@ static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
         CHECK(!aidb_leveldb_exists(repairing) && rename(directory, repairing) == 0);
         repair("./link//");
         CHECK(!aidb_leveldb_exists(repairing) && chdir(directory) == 0);
-        /* What is damaged stays beside the directory. */
+        /* The damaged database stays beside the directory. */
         CHECK(damage("."));
         repair(names[name]);
         CHECK(count_names(around) == 4 && aidb_leveldb_exists(damaged));
@@ -734,7 +734,7 @@ static void test_repair_is_in_place_wherever_the_path_leads(const char *path) {
         leveldb_compact_range(db, NULL, 0, NULL, 0);
         leveldb_close(db);
     }
-    /* What a repair that was killed has left goes with the database. */
+    /* Destroying the database also removes the rest of a killed repair. */
     db = opened(repairing);
     leveldb_close(db);
     CHECK(rmdir(below) == 0 && chdir(home) == 0);

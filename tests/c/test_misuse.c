@@ -1,11 +1,11 @@
-/* Every way to call the C API wrongly: test_misuse DIRECTORY
+/* Calls the C API wrongly in every way: test_misuse DIRECTORY
  *
- * The functions and their arguments come from aidb.h itself (misuse.py), so none can be forgotten. Each is called with
- * arguments that are right but for one, which is NULL, no handle, a closed one, one of another kind, a length that no
- * memory has, or a structure that was never set. The answer is a code of the table, and an error object exactly if it
- * is an error; what the program must not see is a crash, a leak, or a closed handle that works.
+ * The functions and their arguments come from aidb.h itself (misuse.py), so none can be forgotten. Each call has one
+ * wrong argument: NULL, no handle, a closed handle, a handle of another kind, an impossible length, or a structure that
+ * was never set. The result must be a code of the table, with an error object exactly if it is an error. The program
+ * must not see a crash, a leak, or a closed handle that works.
  *
- * AIDB_MISUSE_ROUNDS: how often to close a database that others use (1000).
+ * AIDB_MISUSE_ROUNDS: how often to close a database during use (1000).
  */
 /* MAP_ANONYMOUS */
 #define _DEFAULT_SOURCE
@@ -19,7 +19,7 @@
 
 enum kind {
     END,
-    /* Handles, first. */
+    /* Handles first. */
     DB, OPTIONS, BATCH, SNAPSHOT, ITERATOR, PINNED, ERROR, HANDLES,
     TEXT, BYTES, KEYS, LENGTHS, PLACES, ENTRIES, SPACE, LENGTH, NUMBER,
     WRITE_OPTIONS, READ_OPTIONS, ITER_OPTIONS,
@@ -47,7 +47,7 @@ struct function {
 #include "misuse_calls.h"
 
 static const char *path;
-/* More than the longest key; nobody writes to it, so it takes no memory. */
+/* Longer than the longest key; nobody writes to it, so it takes no memory. */
 static char *bytes;
 #define BYTES_LEN ((size_t)17 << 20)
 
@@ -114,14 +114,14 @@ static void make_all(void) {
 
 static void end_all(void) {
     int kind;
-    /* The database first: everything else outlives it. */
+    /* The database first: all others outlive it. */
     for (kind = DB; kind < HANDLES; kind++) {
         end(kind, live[kind]);
         end(kind, live[kind]);
     }
 }
 
-/* What results are put into. */
+/* The places for results. */
 static struct {
     aidb_error *error;
     void *places[MAX_ARGUMENTS][4];
@@ -180,7 +180,7 @@ static union value right(enum kind kind, int index) {
     return value;
 }
 
-/* Calls `function` with argument `index` as it is in `values`; the status. */
+/* Calls `function` with the arguments `values`. Returns the status. */
 static int call(const struct function *function, const union value *values) {
     int index, status;
     memset(at.places, 0, sizeof at.places);
@@ -212,7 +212,7 @@ static int call(const struct function *function, const union value *values) {
     return status;
 }
 
-/* Calls `function` with the right arguments but for `index`, which is `wrong`. */
+/* Calls `function` with the right arguments, except that `index` is `wrong`. */
 static int misuse(const struct function *function, int index, union value wrong) {
     union value values[MAX_ARGUMENTS];
     int other, status;
@@ -223,7 +223,7 @@ static int misuse(const struct function *function, int index, union value wrong)
     values[index] = wrong;
     status = call(function, values);
     if (function->kinds[0] == DB && aidb_is_closed(live[DB])) {
-        /* It was a close with everything that matters right. */
+        /* It was a close whose important arguments were right. */
         end_all();
         make_all();
     }
@@ -250,7 +250,7 @@ static void misuse_handle(const struct function *function, int index, enum kind 
     int other;
     null.pointer = NULL;
     if (is_query) {
-        /* Its answer is the code of the error it is asked for. */
+        /* It returns the code of the error that is its argument. */
         misuse(function, index, null);
         return;
     }
@@ -282,7 +282,7 @@ static void misuse_struct(const struct function *function, int index, enum kind 
         at.wrong_struct[0] = sizes[each];
         CHECK(misuse(function, index, wrong) == AIDB_INVALID_ARGUMENT);
     }
-    /* Of a later version, whose further fields are not used, and are. */
+    /* A structure of a later version, first with its further fields unused, then with one in use. */
     at.wrong_struct[0] = sizeof at.wrong_struct;
     misuse(function, index, wrong);
     at.wrong_struct[15] = 1;
@@ -296,7 +296,7 @@ static void misuse_struct(const struct function *function, int index, enum kind 
         at.wrong_struct[1] = 0;
     }
     if (kind == ITER_OPTIONS) {
-        /* Bounds and a prefix that are NULL and have a length. */
+        /* Bounds and a prefix that are NULL but have a length. */
         for (each = 3; each <= 7; each += 2) {
             at.wrong_struct[each] = 5;
             CHECK(misuse(function, index, wrong) == AIDB_INVALID_ARGUMENT);
@@ -319,7 +319,7 @@ static void misuse_everything(void) {
             if (kind < HANDLES) {
                 misuse_handle(function, index, kind);
             } else if (kind == LENGTH) {
-                /* A count of things: there are three of them, and room for four. */
+                /* A count of items: there are three of them, and room for four. */
                 int counts_things = index > 0 && function->kinds[index - 1] == ENTRIES;
                 counts_things |= function->kinds[index + 1] == KEYS;
                 counts_things |= index > 0 && function->kinds[index - 1] == SPACE;
@@ -338,7 +338,7 @@ static void misuse_everything(void) {
     CHECK(calls > 150);
 }
 
-/* Lengths beyond the limits are refused before a byte is read or copied. */
+/* The library rejects lengths beyond the limits before it reads or copies a byte. */
 static void too_long(void) {
     const size_t limit = (size_t)1 << 32;
     void *value = mmap(NULL, limit, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -357,7 +357,7 @@ static void too_long(void) {
     aidb_batch_free(batch);
 }
 
-/* Key and value in one buffer; a batch after itself; what the library returned or lent, given back to it. */
+/* Key and value in one buffer; a batch appended to itself; the library's own results and lent bytes as arguments. */
 static void overlapping_inputs(void) {
     char text[] = "abcdefgh";
     char *value = NULL;
@@ -386,7 +386,7 @@ static void overlapping_inputs(void) {
     CHECK(aidb_repair(path, path, NULL, NULL, NULL, NULL) == AIDB_LOCKED);
 }
 
-/* An iterator is sent to the key that it lends, and that key is put, deleted and walked from. */
+/* Seeks an iterator to the key that it lends, puts and deletes that key, and walks on from it. */
 static void keys_of_the_iterator_itself(int reverse, int fill_cache) {
     aidb_iter_options options = AIDB_ITER_OPTIONS_INIT;
     aidb_iterator *iterator = NULL;
@@ -396,7 +396,7 @@ static void keys_of_the_iterator_itself(int reverse, int fill_cache) {
     options.fill_cache = fill_cache != 0;
     options.prefix = "self";
     options.prefix_len = 4;
-    /* By turns in three tables and in memory. */
+    /* Alternately in three tables and in memory. */
     for (source = 0; source < 4; source++) {
         for (number = source; number < 400; number += 4) {
             snprintf(key, sizeof key, "self %06d", number);
@@ -408,7 +408,7 @@ static void keys_of_the_iterator_itself(int reverse, int fill_cache) {
     for (number = 0; number < 400; number++) {
         aidb_iterator *other = NULL;
         size_t len = 0;
-        /* One that went astray goes no further. */
+        /* Stops if the iterator is at a wrong place. */
         if (!CHECK(aidb_iter_next(iterator, NULL) == AIDB_OK)) break;
         memcpy(copy, aidb_iter_key(iterator, &len), 11);
         if (!CHECK(len == 11 && atoi(copy + 5) == (reverse ? 399 - number : number))) break;
@@ -427,7 +427,7 @@ static void keys_of_the_iterator_itself(int reverse, int fill_cache) {
     aidb_iter_free(iterator);
 }
 
-/* Results over the arguments that they are computed from, and over one another. */
+/* Results that overwrite the arguments they are computed from, or one another. */
 static void overlapping_outputs(void) {
     static const char long_key[] = "sixteen bytes ..";
     union {
@@ -456,7 +456,7 @@ static void overlapping_outputs(void) {
     CHECK(lens.value_lens[0] == 16 && memcmp(one.values[0], long_key, 16) == 0);
     CHECK(lens.value_lens[1] == 5 && memcmp(one.values[1], "value", 5) == 0);
     aidb_free(same.buffer);
-    /* The first value begins where the buffer does. */
+    /* The first value begins where the buffer begins. */
     CHECK(aidb_get_many(live[DB], 1, &key, &len, NULL, &same.value, &len, &same.buffer, NULL) == AIDB_OK);
     CHECK(len == 5 && memcmp(same.buffer, "value", 5) == 0);
     aidb_free(same.buffer);
@@ -472,13 +472,13 @@ static void overlapping_outputs(void) {
     CHECK(aidb_delete(live[DB], long_key, 16, NULL, NULL) == AIDB_OK);
 }
 
-/* One place for all errors; a handle's place for what is made with it, and for the error. */
+/* One place for all errors; a handle's place for an object made of it, and for the error. */
 static void one_place_for_all(void) {
     void *place = NULL, *other;
     aidb_error **error = (aidb_error **)&place;
     CHECK(aidb_put(closed[DB], "k", 1, "v", 1, NULL, error) == AIDB_CLOSED);
     CHECK(aidb_error_code(place) == AIDB_CLOSED);
-    /* The error is the handle, and its place is where the answer goes. */
+    /* The error serves as the handle, and its place receives the result. */
     other = place;
     CHECK(aidb_close(place, error) == AIDB_INVALID_ARGUMENT && place != other);
     CHECK(aidb_error_code(other) == AIDB_CLOSED && aidb_error_code(place) == AIDB_INVALID_ARGUMENT);
@@ -495,7 +495,7 @@ static void one_place_for_all(void) {
     CHECK(aidb_get(closed[DB], "key", 3, NULL, (char **)&place, (size_t *)(void *)&place, error) == AIDB_CLOSED);
     CHECK(aidb_error_code(place) == AIDB_CLOSED);
     aidb_error_free(place);
-    /* An error's place is always written, last: it is NULL, and what was there is lost. */
+    /* The library always writes an error's place, last: here it writes NULL, and overwrites the earlier result. */
     place = live[PINNED];
     CHECK(aidb_get(live[DB], "no key", 6, NULL, (char **)&place, (size_t *)(void *)&place, error) == AIDB_NOT_FOUND);
     CHECK(place == NULL);
@@ -510,13 +510,13 @@ static int32_t close_meanwhile(void *context, uint64_t done, uint64_t total) {
 }
 
 static void write_meanwhile(void *context, const char *key, size_t key_len, const char *value, size_t value_len) {
-    /* The batch is being walked: it may be read, and not changed under the walk. */
+    /* The batch is being walked: calls may read it, but not change it. */
     (void)aidb_batch_count(context);
     CHECK(aidb_batch_put(context, key, key_len, value, value_len, NULL) == AIDB_INVALID_ARGUMENT);
     CHECK(aidb_put(live[DB], key, key_len, value, value_len, NULL, NULL) == AIDB_OK);
 }
 
-/* Callbacks call back: into the batch that is walked, and close the database that is verified. */
+/* Callbacks that make calls: on the walked batch, and closing the database that is being verified. */
 static void callbacks_that_call_back(void) {
     int calls = 0;
     char *report = NULL;
@@ -568,7 +568,8 @@ static void never_delete(void *context, const char *key, size_t key_len) {
     *(int *)context += 1;
 }
 
-/* Callbacks that never come, for want of anything to tell, and one that does not come back: nobody waits for it. */
+/* Callbacks that are never called, because there is nothing to report, and one that does not return: no call waits for
+ * it. */
 static void callbacks_that_never_come(void) {
     int calls = 0;
     bool is_ok = false;
@@ -601,7 +602,7 @@ static int in_order(aidb_status status) {
     return status == AIDB_OK || status == AIDB_NOT_FOUND || status == AIDB_CLOSED;
 }
 
-/* Uses the database until it is closed under its hands. */
+/* Uses the database until another thread closes it. */
 static void *use(void *argument) {
     const int way = (int)(size_t)argument;
     char key[2] = {'k', 0};
@@ -627,7 +628,7 @@ static void *use(void *argument) {
     return NULL;
 }
 
-/* One closes, or two, while others write, read and iterate: they end with Closed, and what was written is there. */
+/* Closes twice while others write, read and iterate: their calls end with Closed. */
 static void close_under_use(int rounds) {
     int round, way;
     for (round = 0; round < rounds; round++) {
@@ -650,7 +651,7 @@ static void close_under_use(int rounds) {
     }
 }
 
-/* What several threads use and end at once. */
+/* The handles that several threads use and end at once. */
 static const enum kind ended[] = {DB, SNAPSHOT, ITERATOR, BATCH, PINNED};
 #define ENDED ((int)(sizeof ended / sizeof *ended))
 #define ORDERS 120
@@ -665,7 +666,7 @@ static int in_order_or_in_use(aidb_status status) {
     return in_order(status) || status == AIDB_INVALID_ARGUMENT;
 }
 
-/* Uses all handles until the database is closed; others may have ended the rest before. */
+/* Uses all handles until the database is closed; other threads may have ended the other handles before. */
 static void *use_common(void *argument) {
     const int way = (int)(size_t)argument;
     uint32_t number = 0;
@@ -694,7 +695,7 @@ static void *use_common(void *argument) {
             CHECK(in_order_or_in_use(aidb_batch_put(common[BATCH], "key", 3, "value", 5, NULL)));
             break;
         default:
-            /* Two of them: the iterator serves one at a time. */
+            /* Two threads do this: the iterator serves one at a time. */
             CHECK(in_order_or_in_use(aidb_iter_first(common[ITERATOR], NULL)));
             do {
                 status = aidb_iter_next(common[ITERATOR], NULL);
@@ -705,7 +706,7 @@ static void *use_common(void *argument) {
     return NULL;
 }
 
-/* Ends all handles in order number `*argument` of all orders there are; the status of the close takes its place. */
+/* Ends all handles in the order number `*argument` of all orders, and stores the status of the close there. */
 static void *end_common(void *argument) {
     int *const place = argument;
     enum kind left[ENDED];
@@ -729,8 +730,8 @@ static void *end_common(void *argument) {
     return NULL;
 }
 
-/* Several end the same handles, in all orders, while others write, read and iterate: one of them has closed the
- * database, and nothing acknowledged is lost. */
+/* Several threads end the same handles, in all orders, while others write, read and iterate: exactly one of them closes
+ * the database, and no acknowledged write is lost. */
 static void several_closers(int rounds) {
     int round, each;
     for (round = 0; round < rounds; round++) {
@@ -751,7 +752,7 @@ static void several_closers(int rounds) {
             pthread_create(&users[each], NULL, use_common, (void *)(size_t)each);
         }
         for (each = 0; each < CLOSERS; each++) {
-            /* Now in orders of their own, now all in the same. */
+            /* Alternately in different orders, and all in the same order. */
             orders[each] = (round / 2 + round % 2 * each * (ORDERS / CLOSERS)) % ORDERS;
             pthread_create(&closers[each], NULL, end_common, &orders[each]);
         }
@@ -776,7 +777,7 @@ static void several_closers(int rounds) {
         live[DB] = make(DB);
         if (last > 0 && CHECK(aidb_get(live[DB], "last", 4, NULL, &value, &len, NULL) == AIDB_OK)) {
             memcpy(&found, value, sizeof found);
-            /* One more may have been written and not acknowledged. */
+            /* One more write may be there that was not acknowledged. */
             CHECK(len == sizeof found && (found == last || found == last + 1));
             aidb_free(value);
         }

@@ -1,7 +1,7 @@
-/* As many handles as there is memory for: test_no_memory DIRECTORY
+/* Makes as many handles as there is memory for: test_no_memory DIRECTORY
  *
- * Under a limit of memory handles of each kind are made until one is refused. That has to be an error, never the end of
- * the process; with the limit gone the same call succeeds, and all the others still work.
+ * Under a memory limit the program makes handles of each kind until a call fails. The failure must be an error, never
+ * the end of the process. Without the limit the same call succeeds, and all the other handles still work.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "aidb.h"
 #include "check.h"
 
-/* What each kind may take. No handle takes as little as 32 bytes. */
+/* The limit for each kind. No handle takes as little as 32 bytes. */
 #define LIMIT (48UL << 20)
 #define MOST (LIMIT / 32)
 
@@ -23,7 +23,7 @@ static const char *const names[KINDS] = {"options", "batches", "snapshots", "ite
 static void *made[MOST];
 static aidb_db *db;
 
-/* NULL stands for a status that says nothing more. */
+/* NULL stands for a status without further information. */
 static aidb_status make(enum kind kind, void **place) {
     aidb_status status = AIDB_OUT_OF_MEMORY;
     *place = NULL;
@@ -59,7 +59,7 @@ static void end(enum kind kind, void *handle) {
     }
 }
 
-/* Bytes of addresses that the process has, or 0. */
+/* Bytes of address space that the process uses, or 0. */
 static unsigned long taken(void) {
     unsigned long pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -86,7 +86,7 @@ static void make_as_many_as_there_is_memory_for(enum kind kind) {
     limit.rlim_cur = RLIM_INFINITY;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     printf("%lu %s\n", count, names[kind]);
-    /* With fewer the limit would have been met by something else. */
+    /* With fewer handles something else would have reached the limit. */
     CHECK(count > 1000);
     CHECK(count < MOST && status == AIDB_OUT_OF_MEMORY);
     if (count < MOST && made[count] != NULL) {

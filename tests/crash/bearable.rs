@@ -1,6 +1,4 @@
-//! Which failed operations a call may bear: all others are told by an error of the call in which they failed.
-//!
-//! Judged by the operations that the call asked for, in their order, which only a run without threads knows.
+//! Decides which failed operations a call may hide. The call in which any other operation fails must report an error.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -14,7 +12,7 @@ use crate::story::{DIR, ROOT};
 pub struct Asked {
     pub operation: Call,
     pub path: PathBuf,
-    /// Whether it was made to fail.
+    /// Whether a fault made it fail.
     pub is_due: bool,
 }
 
@@ -32,20 +30,20 @@ impl Asked {
     }
 }
 
-/// What a path names.
+/// The kind of file or directory at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Table,
     Log,
     Manifest,
     Current,
-    /// The next CURRENT, before it has its name.
+    /// The next CURRENT, before it is renamed.
     Temporary,
-    /// What the next log is to begin in.
+    /// The file in which the next log will begin.
     BlankLog,
     Reserve,
     Synced,
-    /// The directory of a copy before it has its name, or the mark in it.
+    /// The directory of a copy before it is renamed, or the mark in it.
     Beside,
     /// The database's directory, or a copy's.
     Directory,
@@ -83,16 +81,17 @@ struct Bearable {
     reason: &'static str,
     operations: &'static [Call],
     kinds: &'static [Kind],
-    /// What else must be so.
+    /// A further condition.
     condition: fn(&Failure<'_>) -> bool,
 }
 
-/// Everything that may be borne. So these are always told: a sync of a log, of a table, of CURRENT, of a manifest
-/// that is in use, or of a directory for their names; a write of any of them; a read of a table, a manifest or
-/// CURRENT, but for a proof of whose a directory is; the lock; the making of a directory.
+/// Failures that a call may hide. A call always reports these: a failed sync of a log, of a table, of CURRENT, of a
+/// manifest in use, or of a directory for their names; a failed write of any of them; a failed read of a table, a
+/// manifest or CURRENT, unless it only looks for proof of which engine owns a directory; a failed lock; a failed
+/// creation of a directory.
 const BEARABLE: [Bearable; 13] = [
-    // A full disk stops puts and nothing else (docs/durability.md): what finds no space draws on the reserve and is
-    // tried again, and the last try is judged by itself.
+    // A full disk stops puts and nothing else (docs/durability.md): an operation that finds no space draws on the
+    // reserve and tries again. The last try is judged by itself.
     Bearable {
         reason: "drawn on the reserve",
         operations: &[Call::Write, Call::Create, Call::Rename],
@@ -113,8 +112,8 @@ const BEARABLE: [Bearable; 13] = [
                     .is_some_and(|next| next.is_like(failure.failed))
         },
     },
-    // Without room for a new manifest the one that was found, or has grown long, takes the edit: its sync covers all
-    // of it (`VersionSet::persist`).
+    // Without room for a new manifest the edit goes to the manifest that the open found, or to the one that has grown
+    // long. The sync of that manifest covers all of it (`VersionSet::persist`).
     Bearable {
         reason: "the old manifest serves",
         operations: &[
@@ -126,7 +125,7 @@ const BEARABLE: [Bearable; 13] = [
         ],
         kinds: &[Kind::Manifest, Kind::Directory, Kind::Other],
         condition: |failure| {
-            // What was begun is looked for and removed.
+            // The engine looks for the file it began, and removes it.
             let Some((removal, rest)) = failure.after.split_first() else {
                 return false;
             };
@@ -137,7 +136,8 @@ const BEARABLE: [Bearable; 13] = [
             removal.is(Call::Look, Kind::Manifest) && rest.iter().filter(is_another).count() >= 2
         },
     },
-    // Zeros ahead of the records spare syncs the file's length; the next record's write tells what is wrong.
+    // Zeros ahead of the records spare syncs the file's length. If they are missing, the next record's write reports
+    // the fault.
     Bearable {
         reason: "zeros ahead of a log",
         operations: &[Call::Write],
@@ -164,14 +164,15 @@ const BEARABLE: [Bearable; 13] = [
             before.is_some_and(|before| before.works(Call::Rename, Kind::BlankLog))
         },
     },
-    // Space is set aside again after each flush and compaction, and before the next put. Only a full disk refuses that.
+    // The engine reserves space again after each flush and compaction, and before the next put. Only a full disk
+    // refuses it.
     Bearable {
         reason: "space set aside",
         operations: &[Call::Create, Call::SetLen],
         kinds: &[Kind::Reserve],
         condition: |_| true,
     },
-    // How far the newest log was synced is of use to an open after damage only (decision 0029).
+    // The synced position of the newest log matters only to an open after damage (decision 0029).
     Bearable {
         reason: "a note of what was synced",
         operations: &[
@@ -184,9 +185,9 @@ const BEARABLE: [Bearable; 13] = [
         kinds: &[Kind::Synced],
         condition: |_| true,
     },
-    // The same asks how much is free; and a flush lists the logs that it may remove. An open needs to know its files:
-    // only its last look, at what is free, may fail, after which it sets space aside. What a copy's open overlooks the
-    // comparison with the copy shows.
+    // The reserve also asks how much space is free, and a flush lists the logs that it may remove. An open has to list
+    // its files: only its last look, at the free space, may fail; after it the open reserves space. If the open of a
+    // copy overlooks a file, the comparison with the copy shows it.
     Bearable {
         reason: "free space, old logs",
         operations: &[Call::Look],
@@ -200,8 +201,8 @@ const BEARABLE: [Bearable; 13] = [
             is_copy || failure.after.iter().all(is_reserve) || !others.any(is_lock)
         },
     },
-    // No number is given out twice, so files that nobody needs do no harm, and the next open removes them. Not so in
-    // `destroy`, which begins by giving CURRENT another name.
+    // The engine gives no number out twice, so files that nobody needs do no harm, and the next open removes them.
+    // `destroy` is different: it begins by renaming CURRENT.
     Bearable {
         reason: "removal of what nobody needs",
         operations: &[Call::Remove],
@@ -213,7 +214,7 @@ const BEARABLE: [Bearable; 13] = [
             !failure.before.iter().any(is_end)
         },
     },
-    // A manifest is looked for before it is removed.
+    // The engine looks for a manifest before it removes it.
     Bearable {
         reason: "removal of what nobody needs",
         operations: &[Call::Look],
@@ -224,7 +225,7 @@ const BEARABLE: [Bearable; 13] = [
             !failure.before.iter().any(is_opened) || failure.before.iter().any(is_named)
         },
     },
-    // Where a file system has no links a checkpoint copies.
+    // A checkpoint copies where a file system has no links.
     Bearable {
         reason: "copied instead of linked",
         operations: &[Call::Link],
@@ -236,7 +237,7 @@ const BEARABLE: [Bearable; 13] = [
             failure.after.iter().any(is_copy)
         },
     },
-    // What lies before a bad sector of a log counts: it is read again, in smaller pieces.
+    // The records before a bad sector of a log count: the engine reads them again, in smaller pieces.
     Bearable {
         reason: "a log read again",
         operations: &[Call::Read],
@@ -246,8 +247,8 @@ const BEARABLE: [Bearable; 13] = [
             next.is_some_and(|next| next.is_like(failure.failed) && !next.is_due)
         },
     },
-    // Whose a directory is each of several files can prove. CURRENT was read before, to see that no other engine
-    // wrote it.
+    // Any of several files can prove which engine owns a directory. The open has read CURRENT already, to see that no
+    // other engine wrote it.
     Bearable {
         reason: "proved by another file",
         operations: &[Call::Look, Call::Open, Call::Read],
@@ -258,14 +259,14 @@ const BEARABLE: [Bearable; 13] = [
                 |asked: &Asked| asked.works(Call::Read, Kind::Current) && asked.path == *path;
             let proves = |asked: &Asked| asked.operation == Call::Read && !asked.is_due;
             let rest = &failure.after;
-            // The next that is read is not CURRENT itself, which would be what the call is about.
+            // The next read must not be of CURRENT: then the call would need CURRENT itself.
             let next = rest.iter().find(|asked| proves(asked));
             failure.before.iter().any(was_read) && next.is_some_and(|next| next.path != *path)
         },
     },
 ];
 
-/// Why the call that asked for all of `asked` may succeed although `asked[at]` failed; `None` if it must not.
+/// Why the call that asked for all of `asked` may succeed although `asked[at]` failed; `None` if it must fail.
 pub fn reason(asked: &[Asked], at: usize) -> Option<&'static str> {
     let failure = Failure {
         before: &asked[..at],
@@ -281,14 +282,14 @@ pub fn reason(asked: &[Asked], at: usize) -> Option<&'static str> {
     row.map(|row| row.reason)
 }
 
-/// What tells `asked[at]` from other operations of its kind: what it is for, and what came before it.
+/// What sets `asked[at]` apart from other operations of its kind: its purpose, and the operations before it.
 pub fn place(asked: &[Asked], at: usize) -> String {
     let before = at.checked_sub(1).map(|before| &asked[before]);
     let before = before.map(|before| (before.operation, Kind::of(&before.path)));
     format!("{:?} behind {before:?}", Kind::of(&asked[at].path))
 }
 
-/// What the call under way has asked for. Clones share it.
+/// The operations of the current call. Clones share them.
 #[derive(Clone, Default)]
 pub struct Trace {
     shared: Arc<Mutex<Traced>>,
@@ -297,7 +298,7 @@ pub struct Trace {
 #[derive(Default)]
 struct Traced {
     asked: Vec<Asked>,
-    /// What fails, and how many operations of its kind were asked for since it does.
+    /// The failing kind, and how many operations of it the call has asked for since.
     fault: Option<(FaultPlan, u64)>,
 }
 
@@ -307,7 +308,7 @@ impl Trace {
         self.shared.lock().unwrap().asked.clear();
     }
 
-    /// From now on something fails.
+    /// From now on faults strike.
     pub fn fails(&self, plan: &FaultPlan) {
         self.shared.lock().unwrap().fault = Some((plan.clone(), 0));
     }
@@ -317,7 +318,7 @@ impl Trace {
         self.shared.lock().unwrap().fault = None;
     }
 
-    /// Takes in an operation.
+    /// Records an operation.
     pub fn note(&self, operation: Call, path: &Path) {
         let traced = &mut *self.shared.lock().unwrap();
         let mut is_due = false;
@@ -334,7 +335,7 @@ impl Trace {
         });
     }
 
-    /// What the call asked for.
+    /// The operations that the call asked for.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.lock().unwrap().asked)
     }

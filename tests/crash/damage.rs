@@ -1,9 +1,10 @@
-//! Every file of a small database is damaged: bits flipped, sectors zeroed or overwritten, cut, extended, swapped
-//! with another, copied over another, under another number, removed, put back as it was before, taken from another
-//! database.
+//! Damages every file of a small database: flips bits, zeroes or overwrites sectors, cuts the file, extends it, swaps
+//! it with another, copies it over another or under another number, removes it, puts an earlier version back, takes it
+//! from another database.
 //!
-//! For each: every answer is right, or an error that names a file (and a byte of it); only after what is known to
-//! be synced in the newest log may a damage leave a prefix instead. No panic, and no allocation beyond a bound.
+//! After each damage every answer is right, or is an error that names a file (and a byte in it). Only a damage after
+//! the known synced part of the newest log may leave a prefix instead. Nothing panics, and no allocation exceeds a
+//! bound.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -21,8 +22,8 @@ use crate::examination::{Counts, Deed, Examination, FILES, OUTCOMES};
 use crate::story::{DIR, LARGE_AT_WORK};
 use crate::subject::{Subject, bytes_of, closed, killed, path, records_end};
 
-/// Remembers the largest single allocation, and the most that was allocated at once: a length from a damaged file
-/// must not be believed.
+/// Remembers the largest single allocation, and the most memory that was allocated at once: the engine must not trust a
+/// length from a damaged file.
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
@@ -32,13 +33,13 @@ static MOST: AtomicUsize = AtomicUsize::new(0);
 /// An examination that takes longer hangs.
 const MAX_EXAMINATION: Duration = Duration::from_secs(120);
 
-/// No test of this binary allocates more in one piece.
+/// The largest single allocation that a test of this binary may make.
 const MAX_ALLOCATION: usize = 64 << 20;
 
-/// Nor do all of them together have more, while no story with large data is told.
+/// The most that all of them together may have allocated, while no story with large data runs.
 const MAX_ALLOCATED: usize = 1 << 30;
 
-/// A short run goes on to the next database after so many: some kinds fit few databases only.
+/// A short run moves to the next database after this many damages, because some kinds of damage fit few databases only.
 const FEW_DAMAGES: usize = 200;
 
 // SAFETY: every call goes to the system's allocator unchanged, which keeps the trait's contract.
@@ -64,14 +65,14 @@ unsafe impl GlobalAlloc for Watched {
 static ALLOCATOR: Watched = Watched;
 
 thread_local! {
-    /// Whether a panic of this thread is a violation, which is told with its place.
+    /// Whether a panic of this thread is a violation, to be reported with its place.
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What is done to a file.
+/// The damage to a file.
 #[derive(Debug, Clone)]
 enum Damage {
-    /// Nothing: what is found wrong then is made up.
+    /// None: any fault that the examination then finds is a false alarm.
     Nothing,
     Flip(u64, u8),
     Zero(u64, u64),
@@ -82,18 +83,18 @@ enum Damage {
     CopyOver(String),
     CopyAs(String),
     Remove,
-    /// What a file of this name has held before, by its number among what it has held.
+    /// An earlier content of the same file, by its number among the earlier contents.
     Earlier(String, usize),
-    /// A manifest of earlier, beside the one that counts.
+    /// An earlier manifest, beside the current one.
     Beside(usize),
-    /// CURRENT of an earlier moment and the manifest that it named; whether the newer one is removed.
+    /// CURRENT of an earlier moment and the manifest that it named, and whether the newer manifest is removed.
     Head(usize, bool),
-    /// What another database has held under the same name.
+    /// The content of the file of the same name in another database.
     Foreign(usize),
 }
 
 impl Damage {
-    /// Whether there is one for every byte of a file.
+    /// Whether there is one such damage for every byte of a file.
     fn is_of_bytes(&self) -> bool {
         matches!(
             self,
@@ -102,7 +103,7 @@ impl Damage {
     }
 }
 
-/// The kinds of damage, each of which must have been tried.
+/// The kinds of damage. A run must try each of them.
 const DAMAGES: [&str; 14] = [
     "Nothing",
     "Flip",
@@ -147,8 +148,8 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
         let (mut bytes, mut files): (Vec<_>, Vec<_>) = damages_left
             .into_iter()
             .partition(|(_, damage)| damage.is_of_bytes());
-        // In no order, so that a run that is cut short has met every file, and more bytes than there is time for
-        // do not keep it from whole files.
+        // In random order, so that a run that ends early has damaged every file, and a long list of bytes does not
+        // crowd out the damages of whole files.
         let mut left_here = if budget.all { usize::MAX } else { FEW_DAMAGES };
         while !(bytes.is_empty() && files.is_empty() || budget.is_spent() || left_here == 0) {
             left_here -= 1;
@@ -157,7 +158,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
                 false => &mut bytes,
             };
             let mut at = random.below(left.len() as u64) as usize;
-            // A kind that few databases offer is tried in the first that does.
+            // A kind of damage that few databases allow is tried in the first one that does.
             if random.one_in(8) {
                 let is_new = |(file, damage): &(String, Damage)| {
                     !damages.contains_key(&kind_of(file, damage))
@@ -237,7 +238,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
             "Foreign",
         ] {
             let pair = format!("{file} {damage}");
-            // All bytes of one database, which may have one table only, can take all the time.
+            // The bytes of one database can use up all the time, and it may have one table only.
             let is_tried = budget.all || damages.contains_key(&pair);
             assert!(is_tried, "never tried: {pair}");
         }
@@ -249,7 +250,7 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     assert!(MOST.load(Ordering::Relaxed) <= MAX_ALLOCATED);
 }
 
-/// Ends the process when an examination that was begun is not over in time.
+/// Ends the process if an examination is not over in time.
 fn end_if_one_hangs(watched: &mpsc::Receiver<Option<String>>) {
     while let Ok(place) = watched.recv() {
         let Some(place) = place else { continue };
@@ -271,7 +272,7 @@ fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String,
     let mut damages = Vec::new();
     for file in &names {
         let length = bytes_of(&subject.mem, file).len() as u64;
-        // Nobody reads what is in the reserve.
+        // Nobody reads the reserve's content.
         let every = all && file != "RESERVE";
         let step = if every { 1 } else { 1 + length / 24 };
         let mut at = random.below(step);
@@ -341,7 +342,7 @@ fn damages_of(subject: &Subject, all: bool, random: &mut Random) -> Vec<(String,
     damages
 }
 
-/// What stands before and after the number in a file's name.
+/// The text before and after the number in a file's name.
 fn number_of(file: &str) -> Option<(&str, &str)> {
     let start = file.find(|c: char| c.is_ascii_digit())?;
     let end = file.rfind(|c: char| c.is_ascii_digit())? + 1;
@@ -410,7 +411,7 @@ fn apply(subject: &Subject, mem: &MemEnv, file: &str, damage: &Damage, random: &
     replace(mem, file, &bytes);
 }
 
-/// The files that are not what they were.
+/// The files that differ from the originals.
 fn touched(subject: &Subject, file: &str, damage: &Damage) -> Vec<String> {
     let heads = &subject.past.heads;
     match damage {
@@ -425,7 +426,7 @@ fn touched(subject: &Subject, file: &str, damage: &Damage) -> Vec<String> {
     }
 }
 
-/// Whether everything that the database needs is as it was.
+/// Whether all the files that the database needs are intact.
 fn is_intact(file: &str, damage: &Damage) -> bool {
     match damage {
         Damage::Nothing | Damage::CopyAs(_) | Damage::Beside(_) => true,
@@ -434,8 +435,8 @@ fn is_intact(file: &str, damage: &Damage) -> bool {
     }
 }
 
-/// The first state that may be answered although something is lost: in the newest log, after what is known to be
-/// synced, a damage looks like the torn tail of a crash.
+/// The first state that the database may show although something is lost: in the newest log, damage after the known
+/// synced part looks like the torn tail of a crash.
 fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     let all = subject.possible.last();
     let Some(tail) = &subject.tail else {
@@ -448,8 +449,8 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
     }
     let is_other = matches!(damage, Damage::Foreign(_));
     if is_other || logs.any(|name| *name != tail.log) {
-        // Its successor knows how far it was synced, or was synced itself. A log of another database may name the same
-        // predecessor and take off its unsynced end, as a recovery does.
+        // Its successor knows its synced length, or was synced itself. A log of another database may name the same
+        // predecessor and drop its unsynced end, as a recovery does.
         return subject.possible.durable();
     }
     let at = match damage {
@@ -459,6 +460,6 @@ fn fewest(subject: &Subject, file: &str, damage: &Damage) -> usize {
         Damage::Earlier(name, version) => records_end(&subject.past.versions[name][*version]),
         _ => 0,
     };
-    // How far it was synced is in SYNCED.
+    // SYNCED holds its synced length.
     subject.possible.durable().max(tail.state_before(at))
 }

@@ -1,8 +1,8 @@
-//! What is asked of a damaged database, and what it may answer: what is right, or an error that names a file and a
-//! byte of it.
+//! The questions that a damaged database is asked, and its permitted answers: the right one, or an error that names a
+//! file and a byte in it.
 //!
-//! Every examination opens it and reads: every key and some that are not there, alone and many at once, whole walks,
-//! bounded ones, seeks. Then it does one [`Deed`].
+//! Every examination opens the database and reads: every key and some absent keys, alone and many at once, whole walks,
+//! bounded walks, seeks. Then it does one [`Deed`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,31 +16,31 @@ use aidb_tests::{Model, ModelCursor, Random, Walk, shown};
 use crate::story::DIR;
 use crate::subject::{Subject, bytes_of};
 
-/// Every kind of file that a database needs.
+/// All kinds of files that a database needs.
 pub const FILES: [&str; 4] = [".sst", ".log", "MANIFEST-", "CURRENT"];
 
 /// Where a checkpoint and a repair put the new database.
 const NEW: &str = "/home/new";
 
-/// What is done with a damaged database beside reading it.
+/// What the examination does with a damaged database besides reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    /// Opened read-only: read.
+    /// Opens it read-only and reads.
     Look,
-    /// Opened read-only: verified.
+    /// Opens it read-only and verifies.
     VerifyReadOnly,
-    /// A write, and opened again.
+    /// Writes, and opens it again.
     Write,
     Flush,
     Compact,
     Verify,
     Checkpoint,
-    /// Repaired, before it is opened.
+    /// Repairs it before opening it.
     Repair,
 }
 
 impl Deed {
-    /// The dear ones more rarely.
+    /// Picks the expensive ones more rarely.
     pub fn pick(random: &mut Random) -> Deed {
         match random.below(20) {
             0..=1 => Deed::Look,
@@ -59,10 +59,10 @@ impl Deed {
     }
 }
 
-/// What came of the deeds, and how often.
+/// The outcomes of the deeds, and how often each occurred.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// What must have come of some deed by the end of a run.
+/// Outcomes that a run must have seen.
 pub const OUTCOMES: [&str; 11] = [
     "read",
     "written",
@@ -77,17 +77,17 @@ pub const OUTCOMES: [&str; 11] = [
     "repaired with losses",
 ];
 
-/// One damage, and what may come of it.
+/// One damage, and its permitted outcomes.
 pub struct Examination<'a> {
     pub subject: &'a Subject,
     pub mem: &'a MemEnv,
-    /// The files that are not what they were.
+    /// The files that differ from the originals.
     pub touched: Vec<String>,
-    /// Nothing that the database needs is touched.
+    /// The damage touches nothing that the database needs.
     pub is_intact: bool,
-    /// The first state that may be answered without an error.
+    /// The first state that the database may show without an error.
     pub floor: usize,
-    /// A log of the other database is there: repair may salvage it too, but not without a word.
+    /// A log of the other database is in the directory: repair may salvage that log too, but must report it.
     pub has_other_log: bool,
     pub counts: &'a mut Counts,
     pub random: &'a mut Random,
@@ -103,7 +103,7 @@ impl Examination<'_> {
         *self.counts.entry(outcome).or_default() += 1;
     }
 
-    /// Whether the damage was answered by an error; what is wrong otherwise.
+    /// Whether an error reported the damage. Errors: the violation, in words.
     pub fn run(&mut self, deed: Deed) -> Result<bool, String> {
         if deed == Deed::Repair {
             self.repair()?;
@@ -111,7 +111,7 @@ impl Examination<'_> {
         let options = self.options().read_only(deed.is_read_only());
         let db = match DB::open(DIR, options) {
             Ok(db) => db,
-            // A log that stands under a number it does not have is in the way, though nobody needs it.
+            // A log under a false number gets in the way, though nobody needs it.
             Err(error)
                 if self.is_intact && !self.touched.iter().any(|name| name.ends_with(".log")) =>
             {
@@ -153,7 +153,7 @@ impl Examination<'_> {
         Ok(!before.is_whole)
     }
 
-    /// Writes a key that no story writes: `state` with it.
+    /// Writes a key that no story writes; the database must then hold `state` and this key.
     fn probe(&self, db: &DB, mut state: Model) -> Result<Model, String> {
         db.put(b"probe", b"1")
             .map_err(|error| format!("put: {error}"))?;
@@ -161,7 +161,7 @@ impl Examination<'_> {
         Ok(state)
     }
 
-    /// What was open opens again, and answers no less.
+    /// A database that could be opened opens again, and shows no less.
     fn reopen(&mut self, state: &Model, before: &Answers) -> Result<(), String> {
         let db = DB::open(DIR, self.options()).map_err(|error| format!("opened again: {error}"))?;
         self.answers_no_less(&db, state, before)
@@ -178,7 +178,7 @@ impl Examination<'_> {
         }
     }
 
-    /// A flush or a compaction works, or is refused and costs nothing.
+    /// A flush or a compaction works, or fails and costs nothing.
     fn rewrite(
         &mut self,
         db: DB,
@@ -188,7 +188,7 @@ impl Examination<'_> {
     ) -> Result<(), String> {
         let state = match self.probe(&db, state) {
             Ok(state) => state,
-            // A writer may have to wait for a compaction, which meets the damage.
+            // A writer may have to wait for a compaction, which finds the damage.
             Err(_) if !before.is_whole => return Ok(()),
             Err(what) => return Err(what),
         };
@@ -211,7 +211,7 @@ impl Examination<'_> {
         self.reopen(&state, before).map_err(about)
     }
 
-    /// Verification finds what reads found, in a file that is not what it was, and nothing where nothing is.
+    /// Verification reports what reads found, in a file that differs from the original; it reports nothing else.
     fn verify(&mut self, db: &DB, before: &Answers) -> Result<(), String> {
         let report = db.verify().map_err(|error| format!("verify: {error}"))?;
         if !report.is_complete || report.damaged_places < report.damage.len() as u64 {
@@ -237,7 +237,7 @@ impl Examination<'_> {
         }
     }
 
-    /// A copy answers like its source, or is refused.
+    /// A copy shows what its source shows, or the checkpoint fails.
     fn checkpoint(&mut self, db: &DB, state: &Model, before: &Answers) -> Result<(), String> {
         let about = |what: String| format!("checkpoint: {what}");
         let refused = match db.checkpoint(NEW) {
@@ -266,7 +266,7 @@ impl Examination<'_> {
         self.answers_no_less(db, state, before).map_err(about)
     }
 
-    /// Repair changes nothing in the damaged directory, makes up no value, and tells of what it lacks.
+    /// Repair changes nothing in the damaged directory, invents no value, and reports what it could not save.
     fn repair(&mut self) -> Result<(), String> {
         let about = |what: String| format!("repair: {what}");
         let found = files_of(self.mem);
@@ -291,7 +291,7 @@ impl Examination<'_> {
         self.compare_salvaged(&salvaged, &report).map_err(about)
     }
 
-    /// What was salvaged is a state that may be answered, or every difference lies in a loss that `report` tells of.
+    /// The repaired database shows a permitted state, or `report` covers every difference by a loss.
     fn compare_salvaged(&self, salvaged: &Model, report: &RepairReport) -> Result<(), String> {
         let possible = &self.subject.possible;
         let mut states = possible.states()[self.floor..].iter();
@@ -307,7 +307,7 @@ impl Examination<'_> {
         }
         let last = possible.now();
         let is_told = |key: &[u8]| match self.has_other_log {
-            // What it says may be about any key.
+            // This loss may concern any key.
             true => !report.is_ok(),
             false => report.lost.iter().any(|loss| covers(loss, key)),
         };
@@ -366,7 +366,7 @@ impl Examination<'_> {
         Ok(answers)
     }
 
-    /// A whole walk shows what it should.
+    /// A whole walk shows the right entries.
     fn walk(
         &self,
         db: &DB,
@@ -396,7 +396,7 @@ impl Examination<'_> {
         }
     }
 
-    /// Seeks land where they should, and so do steps from there.
+    /// Seeks land at the right entry, and so do steps from there.
     fn seeks(
         &mut self,
         db: &DB,
@@ -443,17 +443,17 @@ impl Examination<'_> {
     }
 }
 
-/// What came of reading everything.
+/// The result of reading everything.
 #[derive(Default)]
 struct Answers {
-    /// Keys that are there and whose read was an error.
+    /// Keys that are present and whose read failed.
     unread: BTreeSet<Vec<u8>>,
-    /// No read was an error.
+    /// No read failed.
     is_whole: bool,
 }
 
 impl Answers {
-    /// Takes in what a read answered; whether that was an error.
+    /// Records the answer to a read. Returns whether it was an error.
     fn take(&mut self, read: aidb::Result<Option<String>>) -> Result<bool, String> {
         match read {
             Ok(None) => Ok(false),
@@ -489,7 +489,7 @@ fn differs(what: &str, walk: &Walk, cursor: &Cursor, expected: &ModelCursor) -> 
     format!("the {what} shows {found:?} instead of {expected:?} in {walk:?}")
 }
 
-/// Whether `key` had `value` at some time.
+/// Whether `key` ever had `value`.
 fn had(possible: &Possible, key: &[u8], value: &[u8]) -> bool {
     let mut states = possible.states().iter();
     states.any(|state| state.model.get(key) == Some(value))
@@ -512,7 +512,7 @@ fn files_of(mem: &MemEnv) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-/// Whether `error` is what a damage may answer: it names a file and a place in it.
+/// Whether damage may cause `error`: it names a file and a place in it.
 fn proper(error: &Error) -> Result<(), String> {
     let message = error.message();
     let names_file = FILES.iter().any(|part| message.contains(part));

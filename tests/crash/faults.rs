@@ -1,10 +1,10 @@
-//! Every operation on the disk fails: once, for good, with part of a write done, for want of space; with background
-//! work in steps and in threads.
+//! Makes every operation on the disk fail: once, permanently, with a write partly done, for lack of space; with
+//! background work in steps and in threads.
 //!
-//! For each fault: the call that suffers answers an error of the right kind, unless `bearable.rs` says why it need not;
-//! what was acknowledged stays, also across a kill and a power loss in that moment; a read answers what is there or
-//! the error of what failed in it; when the cause is gone, the next write works without reopening. After a failed sync
-//! the model never makes durable what that sync was for.
+//! For each fault: the call that meets it returns an error of the right kind, unless `bearable.rs` permits it to hide
+//! the failure. Acknowledged writes stay, also if the process dies or power is lost in that moment. A read returns the
+//! right answer, or the error of the operation that failed in it. Once the cause is gone, the next write works without
+//! reopening. After a failed sync the disk model never makes durable what that sync was meant to.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,31 +24,31 @@ use crate::story::{LargeAtWork, Story, has_large};
 const STEPS: usize = 90;
 /// More background steps than a story leaves to do.
 const MAX_BACKGROUND_STEPS: usize = 10_000;
-/// Steps under a fault that stays, before it is taken away.
+/// How many steps a permanent fault lasts.
 const STEPS_UNDER_FAULT: u64 = 12;
-/// So many steps lie between two comparisons as long as nothing has failed.
+/// How many steps lie between two comparisons while nothing has failed.
 const STEPS_UNREAD: usize = 8;
-/// Runs beside each other: those with threads wait half of the time.
+/// How many runs go on at once: those with threads wait half of the time.
 const RUNS_AT_ONCE: u64 = 3;
 /// A run that takes longer hangs.
 const MAX_RUN: Duration = Duration::from_secs(120);
 
-/// A place in a story: a step, and how many operations of the kind that fails come first in it.
+/// A place in a story: a step, and how many operations of the failing kind come before it in that step.
 type At = (usize, u64);
 
-/// What fails, and from where on.
+/// Which operation fails, and from where on.
 #[derive(Debug, Clone)]
 struct Plan {
     seed: u64,
     at: At,
-    /// Without one nothing fails.
+    /// `None`: nothing fails.
     fault: Option<FaultPlan>,
-    /// With background threads instead of steps.
+    /// Background threads instead of steps.
     threads: bool,
 }
 
 impl Plan {
-    /// Of the story of `seed` nothing fails.
+    /// Injects no fault into the story of `seed`.
     fn nothing(seed: u64, threads: bool) -> Plan {
         Plan {
             seed,
@@ -58,7 +58,7 @@ impl Plan {
         }
     }
 
-    /// Every way in which `operation` may fail there.
+    /// Every fault of `operation` at this place.
     fn all(seed: u64, operation: Call, at: At) -> Vec<Plan> {
         let mut plans = Vec::new();
         for way in 0..16 {
@@ -107,7 +107,7 @@ impl Plan {
         }
     }
 
-    /// Its place in each dimension, as it is counted.
+    /// The plan's value in each dimension, as the tally counts it.
     fn ways(&self) -> [&'static str; 4] {
         let is_partial = self.fault.as_ref().is_some_and(|fault| fault.partial);
         [
@@ -118,12 +118,12 @@ impl Plan {
         ]
     }
 
-    /// The story, with the fault in its place, and what draws more of it.
+    /// The story, with the fault in its place, and the generator of further draws.
     fn story(&self) -> (Vec<Operation>, Marked) {
         let mut marked = Marked::new(self.seed, is_large(self.seed));
         let mut steps = marked.take(STEPS);
         if self.threads {
-            // Which do the background work.
+            // They do the background work.
             for step in &mut steps {
                 if matches!(step, Operation::BackgroundSteps(_)) {
                     *step = marked.write();
@@ -137,7 +137,7 @@ impl Plan {
     }
 }
 
-/// Every place in every dimension beside the operation.
+/// Every value of every dimension except the operation.
 const WAYS: [&str; 8] = [
     "EIO", "ENOSPC", "once", "for good", "wholly", "in part", "steps", "threads",
 ];
@@ -146,17 +146,17 @@ const WAYS: [&str; 8] = [
 #[derive(Default)]
 struct Outcome {
     injected: u64,
-    /// The places at which each operation is asked for, in a run in which nothing fails, and which of them is where.
+    /// The places at which a run without faults asks for each operation, by operation and kind of place.
     places: BTreeMap<usize, BTreeMap<String, Vec<At>>>,
-    /// Failures that no error told, by the reason.
+    /// Failures that no error reported, by the permitting reason.
     borne: BTreeMap<&'static str, u64>,
-    /// Comparisons, and those of their reads that a fault made fail.
+    /// Comparisons, and their reads that failed because of a fault.
     reads: u64,
     failed_reads: u64,
     /// Comparisons with a key, and with a value, larger than a story usually has.
     large_keys: u64,
     large_values: u64,
-    /// Crashes looked at.
+    /// Crashes examined.
     states: u64,
     violations: Vec<String>,
 }
@@ -185,22 +185,22 @@ const OPERATIONS: [Call; 15] = [
 struct Total {
     runs: u64,
     states: u64,
-    /// Failures, by the operation and in each other dimension.
+    /// Failures, by operation and by the value of each other dimension.
     by_operation: BTreeMap<String, u64>,
     by_way: BTreeMap<&'static str, u64>,
     borne: BTreeMap<&'static str, u64>,
     reads: u64,
     failed_reads: u64,
-    /// Of runs in which something fails.
+    /// Runs with a fault.
     large_keys: u64,
     large_values: u64,
     violations: Violations,
-    /// The first in which something was wrong.
+    /// The first run with a violation.
     failed: Option<Plan>,
 }
 
 impl Total {
-    /// Whether something that a run must have seen was not.
+    /// Whether the runs have missed something that they must see.
     fn is_lacking(&self) -> bool {
         let failed = |operation: &Call| {
             let count = self.by_operation.get(&format!("{operation:?}")).copied();
@@ -237,7 +237,7 @@ impl Total {
     }
 }
 
-/// In how many runs of a story with large data something fails, if not everything is to: each takes its time.
+/// In a short run, how many runs of a story with large data inject a fault: each of them takes long.
 const FEW_LARGE_RUNS: usize = 15;
 
 #[test]
@@ -262,7 +262,7 @@ fn every_operation_fails_once_and_for_good() {
         let mut turns = Vec::new();
         for operation in OPERATIONS {
             let places = match operation {
-                // How many there are does not depend on the threads' pace.
+                // Their number does not depend on the speed of the threads.
                 Call::Spawn => &in_threads,
                 _ => &in_steps,
             };
@@ -281,7 +281,7 @@ fn every_operation_fails_once_and_for_good() {
                     _ => 8,
                 };
                 for _ in 0..count {
-                    // A rare place fails as often as one that is met all the time.
+                    // A rare place fails as often as a frequent one.
                     let place = random.pick(&places);
                     let at = *random.pick(place);
                     plans.push(random.pick(&Plan::all(seed, operation, at)).clone());
@@ -289,7 +289,7 @@ fn every_operation_fails_once_and_for_good() {
             }
             turns.extend((0..).zip(plans));
         }
-        // In turns, so that a run that is cut short has met every operation.
+        // The operations take turns, so that a run that ends early has tried each of them.
         random.shuffle(&mut turns);
         turns.sort_by_key(|(turn, _): &(u64, Plan)| *turn);
         if at_work.is_some() && !budget.all {
@@ -359,13 +359,13 @@ fn every_operation_fails_once_and_for_good() {
     }
 }
 
-/// Whether the story of this seed has large data: one of four, the second of a run among them, since its runs take
+/// Whether the story of this seed has large data: one in four has, among them the second of a run. Its runs take
 /// longer.
 fn is_large(seed: u64) -> bool {
     seed % SEEDS_BEGIN_AT == 1
 }
 
-/// Runs the story of `plan`, on another thread, so that a run that hangs or panics is noticed.
+/// Runs the story of `plan` on another thread, so that the test notices if it hangs or panics.
 fn run_within(plan: &Plan, steps: Vec<Operation>) -> Outcome {
     let (send, receive) = mpsc::channel();
     let plan = plan.clone();
@@ -386,12 +386,12 @@ fn run_within(plan: &Plan, steps: Vec<Operation>) -> Outcome {
 /// Calls that change nothing.
 const READS: [&str; 5] = ["iterate", "walk", "walk back", "get", "get_many"];
 
-/// Judges each call of a story by what has failed in it.
+/// Judges each call of a story by the operations that failed in it.
 struct Told {
     plan: Plan,
-    /// What the call under way has asked for; nothing if there are threads, and something fails.
+    /// The operations of the current call; empty if there are threads and a fault.
     trace: Trace,
-    /// The step in which a fault may be placed, and how many operations of each kind were asked for in it.
+    /// The current step, where a fault may be placed, and its count of operations of each kind.
     asked: Mutex<(Option<usize>, BTreeMap<usize, u64>)>,
     outcome: Mutex<Outcome>,
 }
@@ -408,7 +408,8 @@ impl Judge for Told {
             if error.kind() != plan.kind() {
                 wrong.push(format!("it answers {error}"));
             }
-            // A thread's failure, and a directory's of which a log's name is uncertain, may be reported later.
+            // The engine may report a thread's failure later, and so a failure of a directory that leaves a log's name
+            // uncertain.
             let may_be_late = plan.threads || plan.fails(Call::SyncDir);
             if injected == 0 && !may_be_late {
                 wrong.push(format!("nothing failed in it, and it answers {error}"));
@@ -421,7 +422,7 @@ impl Judge for Told {
                 }
             }
         } else {
-            // Threads are started by the caller alone.
+            // Only the caller starts threads.
             if plan.fails(Call::Spawn) && injected > 0 {
                 wrong.push("it succeeds, though a thread did not start".to_string());
             }
@@ -484,11 +485,11 @@ struct Run {
     env: FaultEnv,
     story: Story,
     told: Arc<Told>,
-    /// Decides which crashes are looked at.
+    /// Decides which crashes the run examines.
     random: Random,
-    /// Decides which keys are read: the same for every plan of a story.
+    /// Decides which keys the run reads: the same for every plan of a story.
     keys: Random,
-    /// Draws what is done beside the steps of the story.
+    /// Draws the actions beside the story's steps.
     marked: Marked,
     options: Options,
 }
@@ -536,7 +537,7 @@ impl Run {
         self.told.outcome().violations.push(what.into());
     }
 
-    /// Does one step; whether no call of it answered an error.
+    /// Does one step. Returns whether none of its calls failed.
     fn step(&mut self, step: &Operation) -> bool {
         self.story.step(step).unwrap_or_else(|what| {
             let mark = self.mark();
@@ -599,7 +600,7 @@ impl Run {
         self.told.trace.nothing_fails_any_more();
     }
 
-    /// What fails for good is told at the latest by a write and a flush, whoever runs the flush.
+    /// A permanent fault shows at the latest in a write and a flush, whichever thread flushes.
     fn must_be_told(&mut self) {
         let plan = &self.told.plan;
         let needed = [Call::Write, Call::Sync, Call::SyncDir, Call::Create];
@@ -615,8 +616,8 @@ impl Run {
         }
     }
 
-    /// Reads what is open in every way. Each answers what is there, or the error of what failed in it. Whether all of
-    /// it worked.
+    /// Reads, in every way, everything that is open. Each read returns the right answer, or the error of the operation
+    /// that failed in it. Returns whether all of it worked.
     fn read(&mut self) -> bool {
         if !self.story.run.is_ready() {
             return false;
@@ -635,7 +636,7 @@ impl Run {
         has_worked
     }
 
-    /// Everything works again, without reopening what is open.
+    /// Everything works again, without reopening anything.
     fn end(&mut self) {
         let [write, synced, last] = [false, true, true].map(|sync| self.marked.batch(sync));
         let idle = Operation::BackgroundSteps(MAX_BACKGROUND_STEPS);
@@ -655,7 +656,7 @@ impl Run {
         steps.iter().all(|step| self.step(step))
     }
 
-    /// Kills the process, and the power, in copies of this moment.
+    /// Kills the process, and cuts the power, in copies of this moment.
     fn crash(&mut self) {
         let holds_large = self.story.holds_large();
         let mut tally = Tally::default();

@@ -1,12 +1,12 @@
-//! The promises of docs/durability.md, tried against power loss, faults, damage, a full disk and small limits.
+//! Tests the promises of docs/durability.md against power loss, faults, damage, a full disk and small limits.
 //!
-//! Almost everything runs on files in memory (`aidb::env::MemEnv`), where a disk's every legal state can be made,
-//! and with background work done when the test says so: a seed repeats a run exactly.
+//! Almost everything runs on files in memory (`aidb::env::MemEnv`), which can take every legal state of a disk. The
+//! test decides when background work runs, so a seed repeats a run exactly.
 //!
-//! * `story.rs`   a marked history of `aidb_tests::history` at work, which says what the database must hold
-//! * `power.rs`   power is cut at every change of the disk
-//! * `faults.rs`  every operation fails, once and for good; `bearable.rs`: which of that need not be told
-//! * `damage.rs`  every byte and every file is damaged: a database of `subject.rs`, by what `examination.rs` asks of it
+//! * `story.rs`   runs a marked history of `aidb_tests::history`, and knows what the database must hold
+//! * `power.rs`   cuts power at every change of the disk
+//! * `faults.rs`  makes every operation fail, once and permanently; `bearable.rs`: which failures a call may hide
+//! * `damage.rs`  damages every byte and every file of a database of `subject.rs`; `examination.rs` checks the answers
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 

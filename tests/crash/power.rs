@@ -1,8 +1,8 @@
-//! Power is cut at every change of the disk, and what a legal disk may hold then is opened.
+//! Cuts power at every change of the disk, and opens every state that a legal disk may hold then.
 //!
-//! For each state: it opens without a flag; every batch acknowledged as synced, and every one before it, is
-//! there; the rest is a prefix; a cut during that recovery keeps the same; a cut after it takes nothing more
-//! away and brings nothing back; the database takes writes and keeps them.
+//! For each state: it opens without a flag. It holds every batch acknowledged as synced and every batch before that;
+//! beyond those it holds a prefix of the rest. A power cut during that recovery keeps the same; a cut after it removes
+//! nothing more and brings nothing back. The database takes writes and keeps them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,23 +21,23 @@ use crate::story::{DIR, LargeAtWork, ROOT, Story, has_large};
 #[derive(Default)]
 pub struct Tally {
     pub points: u64,
-    /// Those of `points` at which there was a log made ahead.
+    /// Those of `points` with a log made ahead.
     pub blank_logs: u64,
     pub states: u64,
     pub second_crashes: u64,
-    /// Recoveries that were cut at each of their changes.
+    /// Recoveries that the run cut at each of their changes.
     pub walked_recoveries: u64,
     /// States of a database with a key, and with a value, larger than a story usually has.
     pub large_keys: u64,
     pub large_values: u64,
     pub effects: BTreeSet<Effect>,
     pub violations: Violations,
-    /// The first story in which something was wrong, and the step.
+    /// The first story with a violation, and the step.
     failed: Option<(u64, usize)>,
 }
 
 impl Tally {
-    /// Whether something that a run must have tried was not.
+    /// Whether the run has missed something that it must try.
     fn is_lacking(&self) -> bool {
         let counts = [
             self.blank_logs,
@@ -52,15 +52,15 @@ impl Tally {
 
 /// Steps of one story.
 const STEPS: usize = 220;
-/// The first points of a story are all tried: some effects are possible only then.
+/// The run tries the first points of every story: some effects can happen only there.
 const FIRST_POINTS: u64 = 8;
-/// While there is large data a point is tried once in so many times, since each takes a second; of a short run's story at
-/// most so many.
+/// While there is large data the run tries one point in this many, since each takes a second; a short run tries at most
+/// the second number in a story.
 const LARGE_POINTS_ONE_IN: u64 = 20;
 const FEW_LARGE_POINTS: u64 = 6;
-/// One of so many recoveries is cut at every change, the others at one.
+/// The run cuts one in this many recoveries at every change, the others at one.
 const WALKED_RECOVERIES: u64 = 50;
-/// States at a point where there are many, and at one where there are few.
+/// How many states it tries at a point that has many, and at one that has few.
 const MANY_STATES: u64 = 12;
 const FEW_STATES: u64 = 3;
 
@@ -127,12 +127,12 @@ fn power_is_cut_at_every_change_of_the_disk() {
     }
 }
 
-/// Whether the story of this seed has large data: one of four, the first of a run among them.
+/// Whether the story of this seed has large data: one in four has, among them the first of a run.
 fn is_large(seed: u64) -> bool {
     seed.is_multiple_of(SEEDS_BEGIN_AT)
 }
 
-/// What is wrong if power is cut at any change of the last of `steps`.
+/// The violation if power is cut at any change of the last of `steps`.
 fn fails(seed: u64, steps: &[Operation]) -> Option<String> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     tell(seed, steps, None, &tally);
@@ -140,9 +140,9 @@ fn fails(seed: u64, steps: &[Operation]) -> Option<String> {
     (tally.violations.count() > 0).then(|| tally.violations.first().to_string())
 }
 
-/// Chooses the points of a story at which power is cut.
+/// Chooses the points of a story at which the run cuts power.
 struct Cutter {
-    /// Without one: all points of the last step.
+    /// `None`: all points of the last step.
     budget: Option<Budget>,
     random: Random,
     points: u64,
@@ -150,7 +150,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    /// How many states are looked at at the next point.
+    /// How many states to try at the next point.
     fn states(&mut self, holds_large: bool, is_last_step: bool, tally: &Tally) -> u64 {
         let Some(budget) = self.budget else {
             return if is_last_step { MANY_STATES } else { 0 };
@@ -175,13 +175,13 @@ impl Cutter {
     }
 }
 
-/// Runs the steps of a story, cutting power at its points: those that the budget has time for, or all of the last step.
+/// Runs the steps of a story and cuts power at its points: those that the budget has time for, or all of the last step.
 fn tell(seed: u64, steps: &[Operation], budget: Option<Budget>, tally: &Arc<Mutex<Tally>>) {
     let mut random = Random::new(seed);
     let options = options(&mut random).manual_background(true);
     let mem = MemEnv::new();
     mem.create_dir_all(Path::new(ROOT)).unwrap();
-    // An earlier life was killed when it had just made the directory.
+    // An earlier process died right after it made the directory.
     mem.leave_unsynced(Path::new(DIR)).unwrap();
     let env = FaultEnv::new(Arc::new(mem.clone()), seed);
     let mut story = Story::new(&mem, env.clone(), options.clone(), None);
@@ -249,7 +249,7 @@ fn has_blank_log(mem: &MemEnv) -> bool {
     mem.kind(&blank).unwrap() != PathKind::Missing
 }
 
-/// A moment at which the process may die, or the power go.
+/// A moment at which the process may die, or power fail.
 pub struct Crash<'a> {
     pub mem: &'a MemEnv,
     pub options: &'a Options,
@@ -258,7 +258,7 @@ pub struct Crash<'a> {
 }
 
 impl Crash<'_> {
-    /// One state after a kill or a cut of power, and everything that must hold of it.
+    /// Tries one state after a kill or a power cut, and checks everything that must hold of it.
     pub fn check(&self, random: &mut Random, place: &str, tally: &mut Tally) {
         let possible = self.possible;
         let cut = (!random.one_in(5)).then(|| throw_cut(random));
@@ -273,7 +273,7 @@ impl Crash<'_> {
         let (large_key, large_value) = has_large(&possible.now());
         tally.large_keys += u64::from(large_key);
         tally.large_values += u64::from(large_value);
-        // A recovery of large data has many changes, and each disk is a copy.
+        // A recovery of large data has many changes, and each copies the disk.
         let walk = !self.holds_large && random.one_in(WALKED_RECOVERIES);
         let cuts = match check(&after, self.options, possible, floor, random, walk) {
             Ok(cuts) => cuts,
@@ -305,11 +305,11 @@ fn throw_cut(random: &mut Random) -> PowerCut {
     }
 }
 
-/// States that cuts in the middle of a recovery left, and those cuts.
+/// The states that power cuts in the middle of a recovery left, and those cuts.
 type Cuts = Vec<(MemEnv, PowerCut)>;
 
-/// Opens `disk` and checks it; also answers what a cut before one of the changes of this recovery would have left, or
-/// before each if it is to be walked.
+/// Opens `disk` and checks it. Also returns the state that a power cut before one of this recovery's changes would
+/// leave, or the states before all of them if the recovery is to be walked.
 fn check(
     disk: &MemEnv,
     options: &Options,
@@ -328,7 +328,7 @@ fn check(
         }
         let (dice, changes) = &mut *dice.lock().unwrap();
         *changes += 1;
-        // Each change is as likely as the others to be the one, however many there will be.
+        // Each change is equally likely to be chosen, however many there will be.
         if walk || dice.one_in(*changes) {
             let cut = throw_cut(dice);
             let after = mem.power_cut_as(cut, &mut BTreeSet::new());
@@ -344,7 +344,7 @@ fn check(
     env.set_hook(None);
     let found = possible.find(&db, floor)?;
 
-    // Nothing that was cut off comes back, and nothing durable goes.
+    // No dropped batch comes back, and no durable batch disappears.
     let again = disk.power_cut_as(throw_cut(random), &mut BTreeSet::new());
     reopen(&again, options, |db| {
         match possible.find(db, possible.durable())? {
@@ -354,7 +354,7 @@ fn check(
     })
     .map_err(|what| format!("power lost again behind the recovery: {what}"))?;
 
-    // It takes writes and keeps them.
+    // The database takes writes and keeps them.
     let steps = random.below(3);
     for _ in 0..steps {
         db.run_background_step()

@@ -1,4 +1,4 @@
-//! A marked history (`aidb_tests::history`) at work, on a disk in memory that somebody watches.
+//! Runs a marked history (`aidb_tests::history`) on a disk in memory that a test watches.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use aidb::env::{Env, FaultEnv, MemEnv};
 use aidb_tests::Model;
 use aidb_tests::history::{Checked, Entry, Judge, MAX_SHORT_KEY, MAX_SMALL, Operation, Run};
 
-/// Where every story's database lives, and beside what.
+/// The directory of every story's database, and its parent.
 pub const DIR: &str = "/home/db";
 pub const ROOT: &str = "/home";
 
-/// How many stories with large data are told at present: what they hold in memory is no other test's doing.
+/// How many stories with large data run now: a test that measures memory must not count theirs.
 pub static LARGE_AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
-/// A story with large data is told until this is dropped.
+/// Marks a story with large data as running until this is dropped.
 pub struct LargeAtWork;
 
 impl LargeAtWork {
@@ -42,7 +42,7 @@ pub fn has_large(model: &Model) -> (bool, bool) {
     (key, model.iter().any(|(_, value)| value.len() > MAX_SMALL))
 }
 
-/// A database at work.
+/// A running story.
 pub struct Story {
     pub run: Run,
     /// Whether large data may be in a file.
@@ -50,7 +50,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// A story on `mem`, beneath `env`, under `options`. Nothing is opened yet.
+    /// A story on `mem`, beneath `env`, under `options`. It has opened nothing yet.
     pub fn new(
         mem: &MemEnv,
         env: FaultEnv,
@@ -64,7 +64,7 @@ impl Story {
         }
     }
 
-    /// Does one operation; whether no call of it answered an error.
+    /// Does one operation. Returns whether none of its calls failed.
     pub fn step(&mut self, operation: &Operation) -> Checked<bool> {
         if let Operation::Batch { entries, .. } = operation {
             let is_large = |(key, content): &Entry| {

@@ -1,4 +1,4 @@
-//! A database that nobody has open, what it must answer, and the files that it had before.
+//! A closed database, what it must answer, and its files of earlier moments.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use aidb_tests::{Random, options};
 
 use crate::story::{DIR, Story};
 
-/// Bytes of a log before its first record.
+/// Length of a log's header.
 const LOG_HEADER: u64 = 64;
 
-/// Steps in the life of a database, and in that of the other one.
+/// Steps in the life of a database, and in the life of the other one.
 const STEPS: usize = 150;
 const OTHER_STEPS: usize = 15;
 
-/// File ids are random numbers, and files in memory count them from a fixed seed: another database begins so far on.
+/// File ids are random numbers, which files in memory draw from a fixed seed. The other database skips this many.
 const OTHER_IDS: u64 = 100_000;
 
 /// A database at rest.
@@ -27,21 +27,21 @@ pub struct Subject {
     pub mem: MemEnv,
     pub options: Options,
     pub possible: Possible,
-    /// The newest log, unless the database was closed: then no log holds anything that is in no table.
+    /// The newest log, unless the database was closed: then the tables hold everything that the logs hold.
     pub tail: Option<Tail>,
     /// Its files at earlier moments.
     pub past: Past,
-    /// The files of another database, and what it held.
+    /// The files of another database, and its contents.
     pub other: Past,
     pub others: Possible,
 }
 
-/// The newest log, and what its records are known to hold.
+/// The newest log, and the states that its records make.
 pub struct Tail {
     pub log: String,
-    /// The state at which it begins: everything before is in older logs and in tables.
+    /// The state at its beginning: older logs and tables hold everything before.
     begins: usize,
-    /// Where the records up to a state end, ascending.
+    /// Where the records up to each state end, ascending.
     ends: Vec<(u64, usize)>,
 }
 
@@ -54,12 +54,12 @@ impl Tail {
         }
     }
 
-    /// Looks at the newest log after the database went from state `before` to state `after`.
+    /// Records how the newest log grew while the database went from state `before` to state `after`.
     fn follow(&mut self, mem: &MemEnv, before: usize, after: usize) {
         let log = newest_log(mem);
         let end = records_end(&bytes_of(mem, &log));
         if log != self.log {
-            // Whether the last batch was written before the log was begun.
+            // Whether the last batch was written before this log began.
             let begins = if end > LOG_HEADER { before } else { after };
             *self = Tail {
                 log,
@@ -71,7 +71,7 @@ impl Tail {
         self.ends.push((end + 1, after));
     }
 
-    /// The state that everything before byte `at` makes.
+    /// The state that all bytes before `at` make.
     pub fn state_before(&self, at: u64) -> usize {
         let whole = self.ends.iter().rev().find(|(end, _)| *end <= at);
         whole.map_or(self.begins, |(_, state)| *state)
@@ -90,7 +90,7 @@ pub struct Head {
 pub struct Past {
     /// What each file has held, in order.
     pub versions: BTreeMap<String, Vec<Arc<[u8]>>>,
-    /// The last is the one of now.
+    /// The last of them is the current one.
     pub heads: Vec<Head>,
 }
 
@@ -121,7 +121,7 @@ impl Past {
     }
 }
 
-/// A database at work, with the files it has had.
+/// A running story, with its files of earlier moments.
 struct Life {
     mem: MemEnv,
     options: Options,
@@ -152,7 +152,7 @@ impl Life {
         life
     }
 
-    /// Is made by an open that fails after CURRENT, before there is a log.
+    /// Made by an open that fails after it wrote CURRENT, before it made a log.
     fn be_born(&mut self) {
         for nth in 0.. {
             let env = FaultEnv::new(Arc::new(self.mem.clone()), 0);
@@ -165,7 +165,7 @@ impl Life {
         }
     }
 
-    /// Makes files of the numbers that `names` have: those that an open gives begin after all in the directory.
+    /// Creates files with the numbers in `names`: an open starts numbering after all numbers in the directory.
     fn go_along(&mut self, names: &[String]) {
         let mut numbers: Vec<u64> = names
             .iter()
@@ -188,7 +188,7 @@ impl Life {
         }
     }
 
-    /// Does `work`, and looks at what it has made of the files.
+    /// Does `work`, and records how it changed the files.
     fn follow(&mut self, work: impl FnOnce(&mut Story)) {
         let before = self.story.run.possible().last();
         work(&mut self.story);
@@ -231,7 +231,7 @@ impl Life {
     }
 }
 
-/// Closed in order: everything is durable.
+/// Closed normally: everything is durable.
 pub fn closed(seed: u64) -> Subject {
     let mut life = Life::new(seed, MemEnv::new(), STEPS);
     life.follow(|story| {
@@ -241,11 +241,11 @@ pub fn closed(seed: u64) -> Subject {
     life.end(seed, "closed")
 }
 
-/// Killed with several logs; the newest has synced records, and others after them in most.
+/// Killed with several logs; in most the newest has synced records, and others after them.
 pub fn killed(seed: u64) -> Subject {
     let mut life = Life::new(seed, MemEnv::new(), STEPS);
     life.write(true);
-    // The last log ends with a synced batch and up to a dozen that are not.
+    // The last log ends with a synced batch and up to a dozen unsynced ones.
     for _ in 0..60 {
         let log = life.tail.log.clone();
         life.write(true);

@@ -26,7 +26,7 @@ static void fail(const char *what) {
     exit(1);
 }
 
-/* `error` is where the call puts its error: the call and the error's value may be made in any order as arguments. */
+/* Takes the error's place, not its value: a compiler may evaluate the call and the value in any order as arguments. */
 static void check(aidb_status status, aidb_error **error) {
     if (status != AIDB_OK) {
         fail(*error != NULL ? aidb_error_message(*error) : "a call failed without an error");
@@ -52,7 +52,7 @@ static void fill(entry *of, int number) {
     }
 }
 
-/* Appends what the turn `number` writes, beside the delete, to `entries`; without the entry `left_out`. */
+/* Appends the entries that the turn `number` writes, beside the delete, to `entries`; without the entry `left_out`. */
 static size_t written(entry *entries, int number, int left_out) {
     size_t count = 0, at;
     unsigned char key[4];
@@ -96,7 +96,7 @@ static int by_key(const void *left, const void *right) {
     return order != 0 ? order : (a->key_len > b->key_len) - (a->key_len < b->key_len);
 }
 
-/* What is there after `turns` turns, in order. */
+/* The entries after `turns` turns, in order. */
 static size_t expected(entry *entries, int turns) {
     size_t count = 0;
     int number;
@@ -188,7 +188,7 @@ int main(int argc, char **argv) {
     options.sequence_out = &last;
     check(aidb_write(db, batch, &options, &error), &error);
     first = aidb_snapshot_sequence(snapshot);
-    /* Each turn wrote as many entries, and all but the first one deleted one. */
+    /* Each turn wrote the same number of entries, and all but the first turn deleted one. */
     if (first != (uint64_t)turn * own_entries + (turn > 1 ? (uint64_t)turn - 1 : 0)) {
         fail("the snapshot's number is wrong");
     }

@@ -5,11 +5,11 @@ import fs from 'node:fs'
 import { AidbLevel } from 'aidb'
 
 const bytes = (length, byte) => Buffer.from(Uint8Array.from({ length }, (_, at) => byte(at)))
-// From the root of the repository, where run.sh starts it.
+// Relative to the root of the repository, where run.sh starts it.
 const edges = fs.readFileSync('tests/data/edges.txt', 'latin1').trim().split('\n').map(parseFloat).filter(edge => edge <= 262145)
 const key = (turn, index) => Buffer.from([turn, index, 0x00, 0xff])
 
-// What the turn writes, beside the delete.
+// The entries that the turn writes, beside the delete.
 function written (turn) {
   const entries = []
   for (let index = 0; index < 200; index++) {
@@ -25,7 +25,7 @@ function written (turn) {
   return entries
 }
 
-// What is there behind so many turns.
+// The entries after this many turns.
 function expected (turns) {
   const entries = new Map()
   for (let turn = 0; turn < turns; turn++) {
@@ -35,7 +35,7 @@ function expected (turns) {
   return [...entries.values()].sort((a, b) => Buffer.compare(a[0], b[0]))
 }
 
-// How many operations there were in so many turns.
+// How many operations there were in this many turns.
 function operations (turns) {
   let count = 0
   for (let turn = 0; turn < turns; turn++) count += written(turn).length + (turn > 0 ? 1 : 0)

@@ -19,7 +19,7 @@ def pattern(turn, length):
 
 
 def written(turn):
-    """What the turn writes, beside the delete."""
+    """The entries that the turn writes, beside the delete."""
     entries = {}
     for index in range(200):
         entries[key(turn, index)] = bytes((31 * turn + index + at) % 256 for at in range(7 * index % 50))
@@ -32,7 +32,7 @@ def written(turn):
 
 
 def expected(turns):
-    """What is there behind so many turns."""
+    """The entries after this many turns."""
     entries = {}
     for turn in range(turns):
         entries.update(written(turn))
@@ -42,7 +42,7 @@ def expected(turns):
 
 
 def operations(turns):
-    """How many there were in so many turns."""
+    """How many operations there were in this many turns."""
     return sum(len(written(turn)) + (turn > 0) for turn in range(turns))
 
 

@@ -15,7 +15,7 @@ fn key(turn: u8, index: u8) -> Vec<u8> {
     vec![turn, index, 0x00, 0xff]
 }
 
-/// What the turn writes, beside the delete.
+/// The entries that the turn writes, beside the delete.
 fn written(turn: u8) -> Entries {
     let mut entries = Entries::new();
     for index in 0..200u8 {
@@ -36,7 +36,7 @@ fn written(turn: u8) -> Entries {
     entries
 }
 
-/// What is there after `turns` turns.
+/// The entries after `turns` turns.
 fn expected(turns: u8) -> Entries {
     let mut entries = Entries::new();
     for turn in 0..turns {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One directory opened from C, Python, Node and Rust in turn, twice around. README.md has the rules. Wants
-# scripts/build.sh c python node to have run.
+# Opens one directory from C, Python, Node and Rust in turn, twice around. README.md has the rules. Run scripts/build.sh
+# c python node first.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 

@@ -1,8 +1,8 @@
-//! Which parts of a directory of `core/src` a source file names, read off its text.
+//! Finds, in the text of a source file, the parts of a directory of `core/src` that the file names.
 //!
 //! An arrow is a path in code, in a `use` or not, that begins with `crate::`, `super::`, `self::` or, in a `mod.rs`,
-//! with the name of a child. What a `mod.rs` re-exports stands for the child that it comes from: a file that imports
-//! `super::Block` names `memory` if the directory says `pub use memory::Block`.
+//! with the name of a child. A name that a `mod.rs` re-exports counts as the child that it comes from: a file that
+//! imports `super::Block` names `memory` if the directory says `pub use memory::Block`.
 //!
 //! A type's methods may be spread over files. So `self.name(` and `Self::name(` are arrows too, to the file beside this
 //! one that has the method `name` of the type ([`Methods`]). A call through another variable is not seen.
@@ -10,14 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A path in the code of a file, from the root of the crate, and the line that it stands in.
+/// A path in the code of a file, from the root of the crate, and its line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Arrow {
     pub line: usize,
     pub path: Vec<String>,
 }
 
-/// The code above a file's tests, every comment blank, so that lines keep their numbers.
+/// The code above a file's tests, with every comment blanked, so that lines keep their numbers.
 fn code_of(text: &str) -> String {
     let text = text
         .split("#[cfg(test)]\nmod tests {")
@@ -27,7 +27,7 @@ fn code_of(text: &str) -> String {
         comment if comment.starts_with("//") => "",
         _ => line,
     });
-    // How far a name is visible is no use of what it is visible in.
+    // A `pub(in path)` limits a name's visibility; it does not use the path.
     let text = lines.collect::<Vec<_>>().join("\n");
     text.replace("pub(in crate::", "pub(in ")
         .replace("pub(in super::", "pub(in ")
@@ -37,7 +37,7 @@ fn is_part_of_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The module that a file is, from the root of the crate: `["sstable", "block"]` for `sstable/block.rs`, and for
+/// The module of a file, from the root of the crate: `["sstable", "block"]` for `sstable/block.rs`, and for
 /// `sstable/block/mod.rs`.
 pub fn module_of(inside: &Path) -> Vec<String> {
     let whole = inside.with_extension("");
@@ -51,8 +51,8 @@ pub fn module_of(inside: &Path) -> Vec<String> {
     parts
 }
 
-/// Reads a path, with all its branches in braces, off the beginning of `text`: `a::{b, c::D}` is `a::b` and `a::c::D`.
-/// Returns what follows it.
+/// Reads a path, with all its branches in braces, from the beginning of `text`: `a::{b, c::D}` is `a::b` and `a::c::D`.
+/// Returns the rest of the text.
 fn tree<'a>(mut text: &'a str, stem: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let mut path = stem.to_vec();
     loop {
@@ -71,7 +71,7 @@ fn tree<'a>(mut text: &'a str, stem: &[String], found: &mut Vec<Vec<String>>) ->
         path.push(text[..end].to_string());
         text = &text[end..];
         match text.strip_prefix("::") {
-            // A name of a type's, or the type's parameters.
+            // A name inside a type, or the type's parameters.
             Some(rest) if rest.starts_with(['<', '*']) => {
                 found.push(path);
                 return &rest[1..];
@@ -85,7 +85,7 @@ fn tree<'a>(mut text: &'a str, stem: &[String], found: &mut Vec<Vec<String>>) ->
     }
 }
 
-/// The paths in `code` that begin with one of `roots`, and where each begins.
+/// The paths in `code` that begin with one of `roots`, each with its position.
 fn paths(code: &str, roots: &[&str]) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     for root in roots {
@@ -103,7 +103,7 @@ fn paths(code: &str, roots: &[&str]) -> Vec<(usize, Vec<String>)> {
     found
 }
 
-/// `path`, which stands in `module`, from the root of the crate.
+/// `path` of the file `module`, from the root of the crate.
 fn absolute(module: &[String], path: &[String]) -> Vec<String> {
     let mut stem = module.to_vec();
     let mut rest = path;
@@ -129,7 +129,7 @@ fn children(code: &str) -> Vec<&str> {
     declared.collect()
 }
 
-/// Whether the path at `at` is what a `pub use` takes.
+/// Whether a `pub use` takes the path at `at`.
 fn is_re_exported(code: &str, at: usize) -> bool {
     let start = code[..at].rfind([';', '}']).map_or(0, |end| end + 1);
     let statement = code[start..at].trim_start();
@@ -137,7 +137,7 @@ fn is_re_exported(code: &str, at: usize) -> bool {
     line.starts_with("pub") && line.contains("use ")
 }
 
-/// A directory: its module, and which child each name comes from that its `mod.rs` re-exports.
+/// A directory: its module, and the child of each name that its `mod.rs` re-exports.
 pub struct Directory {
     pub module: Vec<String>,
     names: BTreeMap<String, String>,
@@ -167,8 +167,8 @@ impl Directory {
         }
     }
 
-    /// Which child of this directory a path from the root leads to; `mod` if to what `mod.rs` itself holds, `None` if
-    /// out of the directory.
+    /// The child of this directory to which a path from the root leads; `mod` if `mod.rs` itself defines the name,
+    /// `None` if the path leads out of the directory.
     pub fn child(&self, path: &[String]) -> Option<&str> {
         let [name, ..] = path.strip_prefix(&self.module[..])? else {
             return None;
@@ -179,7 +179,7 @@ impl Directory {
         }
     }
 
-    /// The arrows of the file of this directory that is `module` and has this text.
+    /// The arrows of the file `module` of this directory, which has this text.
     pub fn arrows(&self, module: &[String], text: &str) -> Vec<Arrow> {
         let code = code_of(text);
         let is_mod = module == self.module;
@@ -327,7 +327,7 @@ mod tests {
             .iter()
             .map(|arrow| (arrow.line, arrow.path.join("::")))
             .collect();
-        // A mod file's own children are named without a root.
+        // A `mod.rs` names its own children without a root.
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert_eq!((lines[0].0, lines[1].0), (3, 4));
     }

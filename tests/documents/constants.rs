@@ -1,9 +1,10 @@
-//! Every integer constant of `core` is known to the generator of test data, or is said to change no path.
+//! Checks that the generator of test data knows every integer constant of `core`, or that a list says it changes no
+//! path.
 //!
-//! A constant at which code takes another way needs data on both sides of it, or the other way is never tested: that is how
-//! values of more than 64 KiB came to vanish. So each `const NAME: <integer type>` outside of tests is a row of
-//! `THRESHOLDS` in `tests/data/src/thresholds.rs`, with its value, or a line of `constants.txt` beside this file, with the
-//! reason why no size or number of entries is compared with it.
+//! A constant at which code takes another way needs data on both sides of it, or no test takes the other way: so values
+//! of more than 64 KiB once vanished. Each `const NAME: <integer type>` outside of tests is therefore a row of
+//! `THRESHOLDS` in `tests/data/src/thresholds.rs`, with its value, or a line of `constants.txt` beside this file, with
+//! the reason why the code compares no size or number of entries with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,10 +14,10 @@ use aidb_test_data::{Fill, THRESHOLDS, Unit, edges_up_to};
 use crate::{files, read, root};
 
 const NO_PATH: &str = "tests/documents/constants.txt";
-/// The sizes at the edges of thresholds, for the tests that are not written in Rust.
+/// The sizes at the edges of thresholds, for tests in other languages.
 const EDGES: &str = "tests/data/edges.txt";
 const MAX_EDGE: usize = (16 << 20) + 1;
-/// Where those make data of them, of the same kinds of bytes.
+/// The files of those tests that make data of these sizes, of the same kinds of bytes.
 const GENERATORS: [&str; 2] = [
     "bindings/python/tests/data.py",
     "bindings/node/test/data.js",
@@ -28,7 +29,7 @@ const INTEGERS: [&str; 12] = [
 /// The file below `core/src`, and the name.
 type Place = (String, String);
 
-/// The constants of `core` with what they are set to, in the text of the source.
+/// The constants of `core` with their expressions in the source.
 fn constants() -> BTreeMap<Place, String> {
     let mut found = BTreeMap::new();
     for path in files("core/src", "rs") {
@@ -49,7 +50,7 @@ fn constants() -> BTreeMap<Place, String> {
     found
 }
 
-/// Whether a file is compiled for tests and models alone.
+/// Whether a file is compiled only for tests and models.
 pub fn is_test(path: &Path) -> bool {
     path.iter().any(|part| {
         let part = part.to_string_lossy();
@@ -60,7 +61,7 @@ pub fn is_test(path: &Path) -> bool {
     })
 }
 
-/// `text` without the modules that are compiled for tests alone, which begin and end at the beginning of a line.
+/// `text` without the modules that are compiled only for tests; these begin and end at the beginning of a line.
 pub fn without_test_modules(text: &str) -> String {
     let mut kept = String::new();
     let mut rest = text;
@@ -117,7 +118,7 @@ fn declared(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Computes the simple expressions that constants are made of; `None` where one has something else in it.
+/// Computes the simple expressions of constants; `None` for any other expression.
 struct Calculator<'a> {
     constants: &'a BTreeMap<Place, String>,
     file: &'a str,
@@ -151,7 +152,7 @@ impl<'a> Calculator<'a> {
         self.tokens.get(self.at).map_or("", String::as_str)
     }
 
-    /// Operators of one level of precedence and all that bind closer.
+    /// Operators of one level of precedence, and all with a higher one.
     fn binary(&mut self, level: usize) -> Option<i128> {
         const LEVELS: [&[&str]; 5] = [&["|"], &["&"], &["<<", ">>"], &["+", "-"], &["*", "/", "%"]];
         let Some(operators) = LEVELS.get(level) else {

@@ -1,4 +1,4 @@
-//! docs/errors.md is one table in four languages; this walks `ErrorKind` and wants every row whole.
+//! docs/errors.md is one table in four languages; this test takes each `ErrorKind` and checks that its row is complete.
 
 use aidb::ErrorKind;
 
@@ -50,7 +50,7 @@ fn the_table_has_exactly_the_kinds_of_core_with_their_numbers() {
     for kind in ErrorKind::ALL {
         assert_eq!(row(kind).number, kind.code(), "{}", kind.name());
     }
-    // NotFound, 9, is a status of C and no error.
+    // NotFound, 9, is a status of C, not an error.
     let mut names: Vec<String> = rows().into_iter().map(|row| row.kind).collect();
     names.retain(|name| name != "NotFound");
     let kinds: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();

@@ -1,4 +1,4 @@
-//! No function of the product, tests aside, has more than 70 lines: what is longer is read in named steps.
+//! Limits functions of the product, tests aside, to 70 lines: a longer one is split into named steps.
 //!
 //! The code is formatted, so a function ends at the first line that closes a brace at the indentation at which it
 //! begins.
@@ -30,7 +30,7 @@ fn begun(line: &str) -> Option<(&str, usize)> {
     (is_prefix && !name.is_empty()).then_some((name, line.len() - code.len()))
 }
 
-/// The functions of `text` with their numbers of lines. One that is within another is not looked at by itself.
+/// The functions of `text` with their numbers of lines. A function inside another is not counted separately.
 fn lengths(text: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     let mut open: Option<(&str, usize, usize)> = None;
@@ -47,7 +47,7 @@ fn lengths(text: &str) -> Vec<(String, usize)> {
                 }
             }
         }
-        // What has no body, or all of it in one line.
+        // A function without a body, or with all of it in one line.
         if open.is_some_and(|(_, _, first)| first == number) && line.ends_with([';', '}']) {
             open = None;
         }

@@ -1,6 +1,6 @@
-//! include/aidb.h is what cbindgen makes of `ffi/`.
+//! Checks that include/aidb.h is what cbindgen generates from `ffi/`.
 //!
-//! `AIDB_UPDATE_HEADER=1 cargo test -p aidb-tests --test documents header` writes it anew.
+//! `AIDB_UPDATE_HEADER=1 cargo test -p aidb-tests --test documents header` writes it again.
 
 use std::fs;
 

@@ -1,26 +1,27 @@
-//! Every invariant has a name that is unique in the tree, `WORD-n`; every reference means one that is there; and each is
-//! named by an assertion or by a test.
+//! Checks that every invariant has a name that is unique in the tree, `WORD-n`; that every reference leads to an
+//! invariant; and that an assertion or a test names each of them.
 //!
-//! An invariant is stated in a list of the comment that a file begins with: `* WAL-3  What is true.` Its name stands in the
-//! message of an assertion, in a comment right before one, or at a test. Where neither can be, [`UNNAMED`] says why.
+//! An invariant is stated in a list of the comment at the start of a file: `* WAL-3  What is true.` Its name stands in
+//! the message of an assertion, in a comment right before one, or at a test. Where neither is possible, [`UNNAMED`]
+//! says why.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::constants::is_test;
 use crate::{files, root, shown};
 
-/// What is looked at, by its extension.
+/// The extensions of the files to check.
 const EXTENSIONS: [&str; 12] = [
     "rs", "js", "mjs", "ts", "py", "pyi", "c", "cpp", "h", "hpp", "md", "sh",
 ];
 
-/// What looks like a name and is none: words that everybody knows, and a file that has a wrong name for a test.
+/// Words that look like names but are not: common words, and a file that has a wrong name for a test.
 const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 
-/// What looks like a label of old, a letter or two and a number, and is none.
+/// Words that look like old labels, a letter or two and a number, but are not.
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
-/// Invariants that no assertion and no test names, and why.
+/// Invariants that no assertion and no test names, with reasons.
 const UNNAMED: [(&str, &str); 32] = [
     ("ADDON-3", "what it costs is measured, in bench"),
     (
@@ -84,7 +85,8 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The words of `line` that are `letters` capital letters, then `separator`, then one or two digits, and where each begins.
+/// The words of `line` made of `letters` capital letters, then `separator`, then one or two digits, each with its
+/// position.
 fn words<'a>(
     line: &'a str,
     letters: std::ops::RangeInclusive<usize>,
@@ -127,7 +129,7 @@ fn names(line: &str) -> Vec<(usize, &str)> {
     names
 }
 
-/// The name that a line of a comment states an invariant under.
+/// The name of the invariant that a line of a comment states.
 fn defined(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let markers = ["//! ", "/// ", "* "];
@@ -154,7 +156,7 @@ fn is_text(line: &str, at: usize, is_prose: bool) -> bool {
         || line[..at].matches('"').count() % 2 == 1
 }
 
-/// Whether the string at byte `at` of line `number` is what an assertion, or a call that cannot fail, says when it does.
+/// Whether the string at byte `at` of line `number` is the message of an assertion, or of a call that cannot fail.
 fn is_of_assertion(lines: &[&str], number: usize, at: usize) -> bool {
     let begin = number.saturating_sub(20);
     let text = lines[begin..number].join("\n") + "\n" + &lines[number][..at];
@@ -185,7 +187,7 @@ fn is_before_assertion(lines: &[&str], number: usize) -> bool {
     code.is_some_and(|line| line.contains("assert"))
 }
 
-/// Which lines are those of modules that are compiled for tests alone, which begin and end at the beginning of a line.
+/// The lines of modules that are compiled only for tests; these begin and end at the beginning of a line.
 fn lines_of_tests(lines: &[&str]) -> Vec<bool> {
     let mut is_inside = false;
     let mut before = "";
@@ -200,18 +202,18 @@ fn lines_of_tests(lines: &[&str]) -> Vec<bool> {
     found
 }
 
-/// What the sources say of invariants.
+/// All mentions of invariants in the sources.
 #[derive(Default)]
 struct Found {
-    /// Where each is stated.
+    /// The statements of each.
     defined: BTreeMap<String, Vec<String>>,
-    /// Where each is meant.
+    /// The references to each.
     referred: BTreeMap<String, Vec<String>>,
     /// Those that an assertion or a test names.
     named: BTreeSet<String>,
-    /// Where something is that looks like a label of old.
+    /// Words that look like old labels.
     old: Vec<String>,
-    /// Where a message for users has a name.
+    /// Names in messages for users.
     messages: Vec<String>,
 }
 

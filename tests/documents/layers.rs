@@ -1,4 +1,5 @@
-//! The layers of `core`, of the files in its directories and in the crates around it, and the one door to the system.
+//! Checks the layers of `core`, of the files in its directories and in the crates around it, and that only `env/` uses
+//! the system.
 //!
 //! A module may name the ones below it, and itself; so may a file in its directory. A method may call those of its type
 //! in the files below its own.
@@ -9,7 +10,7 @@ use std::path::Path;
 use crate::arrows::{Directory, Methods, methods, module_of as path_of};
 use crate::{files, read, root, shown};
 
-/// From top to bottom; modules of one line do not know each other.
+/// From top to bottom; modules of one line do not use each other.
 const LAYERS: &[&str] = &[
     "lib",
     "fuzz_checks inspect",
@@ -33,9 +34,9 @@ const LAYERS: &[&str] = &[
     "error",
 ];
 
-/// The directories of `core/src`, and the order of what is in each, from top to bottom; files of one line do not know
-/// each other. `mod` is what the directory's `mod.rs` holds itself; what it passes on belongs to the file that it
-/// comes from.
+/// The directories of `core/src`, and the order of the files in each, from top to bottom; files of one line do not use
+/// each other. `mod` stands for the names that the directory's `mod.rs` defines; a re-exported name belongs to the file
+/// that it comes from.
 const FOLDERS: &[(&str, &[&str])] = &[
     ("cache", &["table_cache"]),
     ("compaction", &["job", "ledger outputs picker retention"]),
@@ -198,7 +199,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
 /// Directories without an order: a file and its tests.
 const WITHOUT_ORDER: &[&str] = &["error", "sync"];
 
-/// The crates around core, and the order of their files as in [`FOLDERS`]. Their `lib.rs` names what it likes.
+/// The crates around core, and the order of their files as in [`FOLDERS`]. Their `lib.rs` may name any of them.
 const CRATES: &[(&str, &[&str])] = &[
     (
         "bindings/node/src",
@@ -248,7 +249,7 @@ fn place(layers: &[&str], module: &str) -> Option<usize> {
         .position(|names| names.split(' ').any(|name| name == module))
 }
 
-/// The module that a file of `core/src` belongs to: the first part of its path.
+/// The module of a file of `core/src`: the first part of its path.
 fn module_of(path: &Path) -> String {
     let inside = path.strip_prefix(root().join("core/src")).unwrap();
     let first = inside.components().next().unwrap();
@@ -287,7 +288,7 @@ fn named(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// Whether a file holds nothing but tests.
+/// Whether a file holds only tests.
 fn is_test(path: &Path) -> bool {
     path.iter().any(|part| {
         let part = part.to_string_lossy();
@@ -326,7 +327,7 @@ fn no_module_of_core_uses_one_above_it() {
     );
 }
 
-/// The arrows of one source file in `directory` to a child of it that is not below the file's own.
+/// The arrows of one source file in `directory` to a child that is not below the file's own.
 fn climbing(directory: &Directory, order: &[&str], module: &[String], path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
     let name = directory.child(module).unwrap_or("mod");
@@ -446,7 +447,7 @@ fn every_directory_of_core_has_an_order() {
             "core/src/{name}: add it to FOLDERS"
         );
     }
-    // Directories in directories that are more than a file's tests and parts.
+    // Nested directories with more than a file's tests and parts.
     for path in files("core/src", "rs") {
         let inside = path.strip_prefix(root().join("core/src")).unwrap();
         let directory = inside.parent().unwrap().to_string_lossy();
@@ -504,7 +505,7 @@ fn only_sync_names_the_crates_of_locks_and_atomics() {
     ];
     let mut found = Vec::new();
     for path in files("core/src", "rs") {
-        // error.rs is below sync.rs and takes `Arc`, which the model checker does not replace.
+        // error.rs is below sync.rs and uses `Arc`, which the model checker does not replace.
         if matches!(&module_of(&path)[..], "sync" | "error") || is_test(&path) {
             continue;
         }

@@ -1,7 +1,7 @@
-//! The licences that the packages carry: copies of the root's texts, and notices of what is linked in.
+//! Checks the licences in the packages: copies of the root's texts, and notices of the linked code.
 //!
-//! `scripts/notices.py --check` compares the notices as a whole, which needs cargo; here a version that has moved on in
-//! Cargo.lock is noticed.
+//! `scripts/notices.py --check` compares the notices as a whole, which needs cargo. This test only notices that a
+//! version in Cargo.lock has moved on.
 
 use std::collections::BTreeSet;
 

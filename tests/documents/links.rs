@@ -1,10 +1,10 @@
-//! Every relative link in a Markdown document leads to a file, and its anchor to a heading.
+//! Checks that every relative link in a Markdown document leads to a file, and its anchor to a heading.
 
 use std::path::Path;
 
 use crate::{files, root, shown};
 
-/// The targets of `[text](target)` outside fenced code, with their line.
+/// The targets of `[text](target)` outside fenced code, with their lines.
 fn links(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut fenced = false;
@@ -15,7 +15,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
         if fenced {
             continue;
         }
-        // Text between backticks is code, where brackets are no link.
+        // Text between backticks is code, where brackets make no link.
         let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
         for part in prose.split("](").skip(1) {
             if let Some(end) = part.find(')') {
@@ -26,7 +26,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// The anchor that a heading gets: lower case, spaces as hyphens, other punctuation dropped.
+/// The anchor of a heading: lower case, spaces as hyphens, other punctuation dropped.
 fn anchor(heading: &str) -> String {
     heading
         .trim_start_matches('#')

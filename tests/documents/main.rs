@@ -1,19 +1,18 @@
-//! What the documents say about the code, and what the code says about its own shape, checked by reading files.
+//! Checks, by reading files, what the documents say about the code, and rules about the code's own shape.
 //!
-//! * `arrows.rs`   which parts of a directory a source file names, for `layers.rs`
-//! * `constants.rs` every integer constant of `core` is known to the generator of test data, or changes no path
+//! * `arrows.rs`   the parts of a directory that a source file names, for `layers.rs`
+//! * `constants.rs` the generator of test data knows every integer constant of `core`, or it changes no path
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
 //! * `functions.rs` no function has more than 70 lines
-//! * `header.rs`   include/aidb.h is what cbindgen makes of `ffi/`
-//! * `invariants.rs` every invariant has a name of its own, which an assertion or a test has too
+//! * `header.rs`   include/aidb.h is what cbindgen generates from `ffi/`
+//! * `invariants.rs` every invariant has a unique name, and an assertion or a test names it
 //! * `layers.rs`   modules of `core`, and files in its directories, use only those below; only `env/` touches the
 //!                 system
-//! * `licences.rs` the packages carry the texts of their licences, and of what is linked in
-//! * `links.rs`    every link in a document leads somewhere
-//! * `memory.rs`   `core` asks for memory whose amount follows from data at one door
-//! * `mutants.rs`  the mutants that are accepted change lines that are there
+//! * `licences.rs` the packages carry the texts of their licences, and those of the linked crates
+//! * `memory.rs`   `core` allocates memory whose size follows from data in one place
+//! * `mutants.rs`  the accepted mutants change lines that exist
 //! * `options.rs` the guide, the stubs and the headers have the options of core, with their ranges and defaults
-//! * `promises.rs` the tests that docs/durability.md names are there
+//! * `promises.rs` the tests that docs/durability.md names exist
 //! * `versions.rs` one version everywhere
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
@@ -72,7 +71,7 @@ fn files(dir: impl AsRef<Path>, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// `path` as a reader knows it, from the root on.
+/// `path` relative to the root.
 fn shown(path: &Path) -> String {
     let path = path.strip_prefix(root()).unwrap_or(path);
     path.display().to_string()

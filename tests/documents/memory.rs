@@ -1,8 +1,9 @@
-//! `core` asks for memory whose amount follows from data, options or counts at one door, `core/src/memory/door.rs`.
+//! Checks that `core` allocates memory whose size follows from data, options or counts in one place,
+//! `core/src/memory/door.rs`.
 
 use crate::{files, root};
 
-/// What asks for an amount of memory that it is given, by itself.
+/// Calls that allocate a given amount of memory.
 const ASKING: [&str; 7] = [
     "::with_capacity(",
     "try_reserve",
@@ -13,7 +14,7 @@ const ASKING: [&str; 7] = [
     ".to_vec()",
 ];
 
-/// Where that is done all the same: the file below `core/src`, what stands in the line, and why it may.
+/// Permitted exceptions: the file below `core/src`, the text of the line, and the reason.
 const EXCEPTIONS: [(&str, &str, &str); 16] = [
     (
         "compaction/picker.rs",
@@ -97,7 +98,7 @@ const EXCEPTIONS: [(&str, &str, &str); 16] = [
     ),
 ];
 
-/// Not part of what a program runs on: tests, models, and the environments that tests put under the engine.
+/// Not part of the product: tests, models, and the environments that tests put under the engine.
 const FOR_TESTS: [&str; 11] = [
     "/tests/",
     "/tests.rs",

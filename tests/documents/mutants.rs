@@ -1,4 +1,4 @@
-//! `tests/mutants/accepted.txt` names lines that are in the sources.
+//! Checks that the lines which `tests/mutants/accepted.txt` names exist in the sources.
 
 use std::fs;
 

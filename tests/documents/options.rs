@@ -1,8 +1,9 @@
-//! The options are what core declares, in every language and document.
+//! Checks that every language and document has the options that core declares.
 //!
-//! The tables of options in the guide, in Python's stubs and in Node's types are written from `Options::declared`:
-//! `AIDB_UPDATE_OPTIONS=1 cargo test -p aidb-tests --test documents options` writes them anew. What else names options, or
-//! those of reads, writes and iterators, is compared: with the table, and with what `ReadOptions` and the others hold.
+//! This test writes the tables of options in the guide, in Python's stubs and in Node's types from `Options::declared`:
+//! `AIDB_UPDATE_OPTIONS=1 cargo test -p aidb-tests --test documents options` updates them. It compares other lists of
+//! options with that table, and lists of the options of reads, writes and iterators with the fields of `ReadOptions`
+//! and the others.
 
 use std::fmt::Debug;
 use std::fs;
@@ -14,11 +15,11 @@ use crate::{read, root};
 const MAX_COLUMNS: usize = 100;
 const GUIDE: &str = "docs/guide.md";
 const STUBS: &str = "bindings/python/python/aidb/_aidb.pyi";
-/// Its methods take what those of the native module do.
+/// Its methods take the arguments of the native module's.
 const AIO: &str = "bindings/python/python/aidb/aio.py";
 const TYPES: &str = "bindings/node/index.d.ts";
 
-/// A file with the lines between which its table lies, and what makes the table.
+/// A file, the lines around its table, and the function that makes the table.
 struct Place {
     file: &'static str,
     before: &'static str,
@@ -68,12 +69,12 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// The default as a person writes it.
+/// The default in the form in which a person writes it.
 fn default(option: &Declared) -> String {
     option.shown(&Options::new())
 }
 
-/// What the option does, accepts unless its type says that, and is by default.
+/// What the option does, which values it accepts unless its type says that, and its default.
 fn sentences(option: &Declared, default: &str) -> String {
     let help = option.help.trim();
     match &option.accepts {
@@ -82,7 +83,7 @@ fn sentences(option: &Declared, default: &str) -> String {
     }
 }
 
-/// `text` in lines, each of which begins with `indentation` and keeps `room` for what is added to it.
+/// `text` in lines, each of which begins with `indentation` and leaves `room` for an addition.
 fn wrapped(text: &str, indentation: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
@@ -216,7 +217,7 @@ fn the_stubs_give_names_of_plyvel_to_options_that_there_are() {
     }
 }
 
-/// What tuning.md tells to set can be set, and is another value than the default.
+/// The options that tuning.md advises to set exist, and its values differ from the defaults.
 #[test]
 fn the_measured_options_of_the_tuning_guide_can_be_set() {
     let text = read("docs/tuning.md");
@@ -255,7 +256,7 @@ fn number(text: &str) -> u64 {
     parse(number) << parse(shift)
 }
 
-/// LevelDB's own ranges, to which its interface cuts numbers, lie in those of core.
+/// LevelDB's own ranges, to which its interface clamps numbers, lie within those of core.
 #[test]
 fn the_header_for_leveldb_sets_options_that_there_are_within_their_ranges() {
     let header = read("include/aidb_leveldb.h");
@@ -280,7 +281,7 @@ fn the_header_for_leveldb_sets_options_that_there_are_within_their_ranges() {
     }
 }
 
-/// The fields of a structure and their defaults, from how it shows itself: `ReadOptions { snapshot: None, .. }`.
+/// The fields of a structure and their defaults, from its Debug output: `ReadOptions { snapshot: None, .. }`.
 fn fields(options: impl Debug) -> Vec<(String, String)> {
     let shown = format!("{options:?}");
     let inside = shown.split(['{', '}']).nth(1).unwrap();
@@ -291,7 +292,7 @@ fn fields(options: impl Debug) -> Vec<(String, String)> {
     fields.collect()
 }
 
-/// The options of writes, reads and iterators, as core has them.
+/// The options of writes, reads and iterators in core.
 fn calls() -> [(&'static str, Vec<(String, String)>); 3] {
     [
         ("Write", fields(WriteOptions::new())),
@@ -325,7 +326,7 @@ fn c_has_the_options_of_each_call_with_the_same_defaults() {
         for (member, value) in members.into_iter().zip(values) {
             match member {
                 "struct_size" => assert_eq!(value, format!("sizeof(aidb_{lower}_options)")),
-                // A result, and what goes with other members.
+                // A result, and a member that goes with others.
                 "sequence_out" => assert_eq!(value, "NULL"),
                 "reserved" | "lower_bound_len" | "upper_bound_len" | "prefix_len" => {
                     assert_eq!(value, "0", "{member}");
@@ -372,7 +373,7 @@ fn cpp_has_the_options_of_each_call_with_the_same_defaults() {
     }
 }
 
-/// Each of the types' own options of calls: those that abstract-level has are not in them.
+/// The types' own options of calls, without those of abstract-level.
 #[test]
 fn node_has_the_options_of_each_call_with_the_same_defaults() {
     let types = read(TYPES);
@@ -396,7 +397,7 @@ fn node_has_the_options_of_each_call_with_the_same_defaults() {
     }
 }
 
-/// What Python calls the options of calls; the snapshot is an object with methods of its own.
+/// Python's names of the options of calls; the snapshot is an object with methods of its own.
 const IN_PYTHON: [(&str, &str); 4] = [
     ("lower_bound", "start"),
     ("upper_bound", "stop"),
@@ -404,7 +405,7 @@ const IN_PYTHON: [(&str, &str); 4] = [
     ("values", "include_value"),
 ];
 
-/// How Python writes a default of Rust's.
+/// A default of Rust's as Python writes it.
 fn python(default: &str) -> &str {
     match default {
         "true" => "True",
@@ -423,7 +424,7 @@ fn python_has_the_options_of_each_call_with_the_same_defaults() {
         (&["iterator"], iter),
     ] {
         for method in methods {
-            // The methods of a database, not of a batch, which takes no options.
+            // The methods of a database. Those of a batch take no options.
             let definition = format!("def {method}(");
             let calls = stubs.split(definition.as_str()).skip(1);
             let calls = calls.map(|call| call.split(") ->").next().unwrap());
@@ -438,7 +439,7 @@ fn python_has_the_options_of_each_call_with_the_same_defaults() {
                         (known == name).then_some(rest)
                     })
                 });
-                // An overload whose result is of another type needs the other value, and has no default.
+                // An overload with another result type needs the other value, and has no default.
                 let defaults: Vec<_> = parameter
                     .filter_map(|rest| rest.split_once(" = "))
                     .collect();

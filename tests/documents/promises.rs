@@ -1,10 +1,10 @@
-//! Every test and file that docs/durability.md names as the proof of a promise exists.
+//! Checks that every test and file exists that docs/durability.md names as the proof of a promise.
 
 use std::fs;
 
 use crate::{files, read, root};
 
-/// Fewer words than this are no test's name: tests are named by sentences.
+/// A name with fewer words is not a test's: sentences name tests.
 const MIN_WORDS: usize = 4;
 
 #[test]

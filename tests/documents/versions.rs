@@ -1,4 +1,4 @@
-//! One version, from Cargo.toml's workspace, in every package and in the C header.
+//! Checks that every package and the C header have the version of Cargo.toml's workspace.
 
 use crate::{files, read, root, shown};
 

@@ -1,10 +1,10 @@
-//! Lines of the Markdown documents fit a window of 100 columns.
+//! Checks that lines of the Markdown documents fit a window of 100 columns.
 
 use crate::{files, shown};
 
 const MAX_COLUMNS: usize = 100;
 
-/// Lines of prose that are longer than that: not tables, code, drawings, nor what cannot be broken.
+/// Longer lines of prose: not tables, code, drawings, nor text that cannot be broken.
 fn too_long(text: &str) -> Vec<usize> {
     let mut is_code = false;
     let mut found = Vec::new();

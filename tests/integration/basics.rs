@@ -97,7 +97,7 @@ fn a_write_answers_the_number_of_its_last_operation() {
             expected += 1;
             let deleted = db.delete_with(b"never there", &options).unwrap();
             assert_eq!((deleted.0, newest(&db)), (expected, deleted));
-            // Also around the operations that are located together before they are inserted.
+            // The engine locates some operations together before it inserts them: also the numbers around that.
             for count in [1, 2, 7, 8, 9, 100] {
                 expected += count as u64;
                 let written = db.write_with(&batch_of(count), &options).unwrap();
@@ -218,7 +218,7 @@ fn approximate_size_grows_with_what_was_flushed() {
         "{half} of {whole}"
     );
     assert_eq!(db.approximate_size(Some(b"x"), Some(b"y")).unwrap(), 0);
-    // No bound is no bound, on each side.
+    // An absent bound excludes nothing, on each side.
     assert_eq!(db.approximate_size(None, None).unwrap(), whole);
     assert_eq!(db.approximate_size(None, Some(b"\xff")).unwrap(), whole);
     let middle = 1000u32.to_be_bytes();
@@ -250,8 +250,8 @@ fn stats_count_writes_and_flushes() {
 
 #[test]
 fn large_keys_and_values_that_do_not_compress_stay_beside_small_ones_that_do() {
-    // With default options: a block above 64 KiB that was stored as it is was read as the block before it, so
-    // what it held was left out of walks, then dropped by compactions.
+    // With default options: the engine once read a block above 64 KiB that was stored uncompressed as the block before
+    // it, so walks left out its entries, and compactions then dropped them.
     for compression in [Compression::Snappy, Compression::None] {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new().compression(compression);

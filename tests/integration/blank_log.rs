@@ -1,5 +1,5 @@
-//! The file in which the next log is to begin: made by a flush, passed over by open, used by the next memtable, and gone after
-//! close.
+//! The file in which the next log will begin: a flush makes it, open ignores it, the next memtable uses it, and close
+//! removes it.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -9,7 +9,7 @@ use aidb::{DB, Options};
 
 const BLANK: &str = "BLANK-LOG.tmp";
 
-/// What it holds, if it is there.
+/// Its content, if it exists.
 fn blank(dir: &Path) -> Option<Vec<u8>> {
     fs::read(dir.join(BLANK)).ok()
 }
@@ -20,11 +20,11 @@ fn a_log_made_ahead_is_used_next_passed_over_by_open_and_gone_after_close() {
     let db = DB::open(dir.path(), Options::new()).unwrap();
     db.put(b"a", b"1").unwrap();
     assert_eq!(blank(dir.path()), None);
-    // It is made before the memtable is flushed.
+    // The engine makes it before it flushes the memtable.
     db.flush().unwrap();
     assert_eq!(blank(dir.path()), Some(vec![0; 64 << 10]));
 
-    // As a crash would leave it. A flush returns before the log that it made needless is removed.
+    // As after a crash. A flush returns before the engine removes the obsolete log.
     db.put(b"b", b"2").unwrap();
     let copy = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(dir.path()).unwrap() {
@@ -41,7 +41,7 @@ fn a_log_made_ahead_is_used_next_passed_over_by_open_and_gone_after_close() {
     recovered.close().unwrap();
     assert_eq!(blank(copy.path()), None);
 
-    // Who holds it open sees the log begin in it.
+    // A handle opened earlier sees the log begin in the file.
     let held = fs::File::open(dir.path().join(BLANK)).unwrap();
     db.flush().unwrap();
     let mut first = [0; 8];

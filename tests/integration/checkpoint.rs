@@ -1,4 +1,4 @@
-//! Checkpoints: copies that open by themselves, made while others write.
+//! Checkpoints: copies that open on their own, made during writes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,7 +28,7 @@ fn a_checkpoint_made_while_four_threads_write_holds_a_prefix_of_each() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    // Two operations that a copy must have together.
+                    // Two operations that a copy must have both or not at all.
                     let mut batch = WriteBatch::new();
                     batch
                         .put(&key(writer, number), &[writer as u8; 60])
@@ -60,7 +60,7 @@ fn a_checkpoint_made_while_four_threads_write_holds_a_prefix_of_each() {
                 count += length as usize + usize::from(last.is_some());
             }
             assert_eq!(entries.len(), count, "nothing behind the prefixes");
-            // It is a database of its own.
+            // The copy is a database of its own.
             copy.put(b"copy", b"only").unwrap();
             copy.compact_range(None, None).unwrap();
             assert_eq!(get(&db, b"copy"), None);

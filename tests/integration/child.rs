@@ -1,9 +1,9 @@
-//! Child processes: this test binary again, running one ignored test that a parent steers by variables and pipes.
+//! Child processes: this test binary again, running one ignored test. Its parent controls it by variables and pipes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// A child that runs `role`; dropped, it is killed and waited for.
+/// A child that runs `role`. Dropping it kills the process and waits for it.
 pub struct Role {
     process: Child,
     output: BufReader<ChildStdout>,
@@ -29,11 +29,11 @@ impl Role {
         Role { process, output }
     }
 
-    /// The next thing the child said, or `None` when it is gone.
+    /// The child's next line, or `None` after it has ended.
     pub fn hear(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
-            // A line that ends without a newline was cut by the child's death: it was not said.
+            // The child's death cut a line without a newline: it does not count.
             if self.output.read_line(&mut line).unwrap() == 0 || !line.ends_with('\n') {
                 return None;
             }
@@ -61,12 +61,12 @@ impl Drop for Role {
     }
 }
 
-/// A variable that the parent set, or `None` if someone ran the ignored test by hand.
+/// A variable that the parent sets; `None` if someone runs the ignored test by hand.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Says `words` to the parent in one write, so that a kill leaves it whole or cut, never mixed.
+/// Sends `words` to the parent in one write, so that a kill leaves the line whole or cut, never mixed with others.
 pub fn say(words: &str) {
     let line = format!("\nchild: {words}\n");
     let mut out = std::io::stdout().lock();
@@ -74,7 +74,7 @@ pub fn say(words: &str) {
     out.flush().unwrap();
 }
 
-/// Blocks until the parent closes our standard input, which its death does too.
+/// Blocks until the parent closes our standard input, or dies.
 pub fn wait_for_parent() {
     let _ = std::io::stdin().lines().next();
 }

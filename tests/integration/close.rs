@@ -1,4 +1,4 @@
-//! Handles close in any order, on any thread, with calls in flight; what is closed answers `Closed`.
+//! Handles close in any order, on any thread, during calls; a closed handle returns `Closed`.
 
 use aidb::{DB, ErrorKind, IterOptions, ReadOptions, Result};
 

@@ -1,4 +1,4 @@
-//! Cursors and iterators on small sets, where every move can be read off the page. Random ones are in `model.rs`.
+//! Cursors and iterators on small sets, where a reader can follow every move. `model.rs` has random ones.
 
 use aidb::{Chunk, DB, IterOptions};
 

@@ -1,4 +1,4 @@
-//! Databases that earlier builds wrote are read, written and compacted: one directory per format of files.
+//! Reads, writes and compacts databases that earlier builds wrote: one directory per format of files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ fn golden(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/format-{format}"))
 }
 
-/// A copy of the golden directory of a format, and what it holds.
+/// A copy of the golden directory of a format, and its contents.
 fn copy(format: u32) -> (TempDir, Entries) {
     let dir = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(golden(format).join("db")).unwrap() {
@@ -51,7 +51,7 @@ fn format_version(dir: &Path) -> u8 {
     version
 }
 
-/// Checks that each way of reading finds what there is.
+/// Checks that each way of reading finds all entries.
 fn check(db: &DB, entries: &Entries, about: &str) {
     assert!(all(db) == *entries, "{about}: a walk forward");
     let mut backward: Entries = db.iter().rev().map(Result::unwrap).collect();
@@ -72,7 +72,7 @@ fn check(db: &DB, entries: &Entries, about: &str) {
     assert!(report.is_ok(), "{about}: {report:?}");
 }
 
-/// The formats that a build of today reads.
+/// The formats that today's build reads.
 const FORMATS: [u32; 2] = [1, 2];
 
 #[test]
@@ -129,7 +129,7 @@ fn a_database_of_each_format_can_be_copied_and_repaired() {
     }
 }
 
-/// Format 2 is frozen: what the build that froze it wrote has each form that a file can take today.
+/// Format 2 is frozen: the database that the freezing build wrote has each form that a file can take today.
 #[test]
 fn the_golden_database_of_format_2_has_every_form_of_its_files() {
     let db = golden(2).join("db");
@@ -187,7 +187,7 @@ fn a_database_of_a_later_format_is_unsupported_and_the_error_names_both_formats(
     assert_eq!(format_version(dir.path()), 99, "nothing is changed");
 }
 
-/// What the decoder of a file's kind finds in it: entries of a table, operations of a log, edits of a manifest.
+/// The parts that a decoder finds in its file: entries of a table, operations of a log, edits of a manifest.
 fn decode(path: &Path) -> aidb::Result<usize> {
     let (env, name) = (OsEnv::new(), path.file_name().unwrap().to_str().unwrap());
     let mut found = 0;
@@ -223,7 +223,7 @@ fn decode(path: &Path) -> aidb::Result<usize> {
             found = 1;
         }
         FileKind::Synced => {
-            // An empty one says nothing: no write was synced.
+            // An empty one says nothing: no write has been synced.
             let length = std::fs::metadata(path).unwrap().len();
             let synced = inspect::Synced::read(&env, path)?;
             assert_eq!(synced.is_some(), length > 0, "{name}");

@@ -1,7 +1,7 @@
-//! Group commit: synced writers that come together share a sync; and what is not synced is not written before its time.
+//! Group commit: synced writers at the same time share a sync; and the engine does not write unsynced data back early.
 //!
-//! The environment here is the operating system's with two changes: it counts what is asked of files, and each sync takes
-//! at least as long as on a fast disk, so that the test means the same on a file system whose sync is free.
+//! The environment here is the operating system's with two changes: it counts calls on files, and each sync takes at
+//! least as long as on a fast disk, so that the test means the same on a file system whose sync is free.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use std::time::Duration;
 use aidb::env::{DirLock, Env, File, OsEnv, PathKind, Thread, ThreadName};
 use aidb::{DB, Options, Result, WriteOptions};
 
-/// What was asked of all files that were made or opened for writing.
+/// Calls on all files created or opened for writing.
 #[derive(Default)]
 struct Counts {
     syncs: AtomicU64,
-    /// Bytes whose writing back was asked for, of logs alone.
+    /// Bytes of logs alone whose writeback was requested.
     log_writeback: AtomicU64,
 }
 
@@ -202,7 +202,7 @@ fn logs_are_written_back_early_only_where_somebody_syncs() {
     let asked = counts.log_writeback.load(Ordering::Relaxed);
     assert!(asked > 8_000_000, "{asked} bytes of 10 MB");
 
-    // In the next log too, but not in the one after a log that nobody synced.
+    // In the next log too, but not in the log after one that nobody synced.
     for is_asked in [true, false] {
         db.flush().unwrap();
         counts.log_writeback.store(0, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! Mixed load from eight threads, with a model beside each.
 //!
-//! Every thread owns the keys that start with its number and knows what they must hold. Beside that all threads
-//! write pairs of shared keys in one batch, which every reader must find equal. `AIDB_SOAK_SECONDS` sets the
-//! duration (20 if unset), `AIDB_LOAD_SEED` the seed.
+//! Every thread owns the keys that start with its number and knows their values. Besides, all threads write pairs of
+//! shared keys in one batch, and every reader must find the two equal. `AIDB_SOAK_SECONDS` sets the duration (20 if
+//! unset), `AIDB_LOAD_SEED` the seed.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,7 @@ fn eight_threads_of_mixed_load_agree_with_their_models() {
     let operations = AtomicU64::new(0);
     let mut models = vec![Model::new(); THREADS as usize];
     let mut life = 0;
-    // Each life opens the database, loads it for a quarter of the time, and closes it or lets it go.
+    // Each life opens the database, loads it for a quarter of the time, and closes it or drops it.
     while Instant::now() < deadline {
         let db = DB::open(dir.path(), options()).unwrap();
         for (owner, model) in models.iter().enumerate() {
@@ -112,7 +112,7 @@ impl Worker<'_> {
         let number = self.random.below(5000) as u16;
         let [high, low] = number.to_be_bytes();
         let mut key = vec![self.owner as u8, high, low];
-        // Few are long, each as long whenever it comes again.
+        // A few keys are long; a key always has the same length.
         if number.is_multiple_of(100) {
             key.extend(Random::new(u64::from(number)).long_key(&LONG_KEYS));
         }
@@ -173,7 +173,7 @@ impl Worker<'_> {
         self.model.write(&batch);
     }
 
-    /// Two shared keys far apart, one value.
+    /// Two shared keys far apart, with one value.
     fn pair(&mut self) -> [[u8; 2]; 2] {
         let pair = self.random.below(50) as u8;
         [[0xf0, pair], [0xfe, pair]]

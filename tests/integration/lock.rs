@@ -1,4 +1,4 @@
-//! One process writes: a second opener is told who holds the database, and its refusal loses nothing.
+//! One process writes: a second opener learns which process holds the database, and its failure loses nothing.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn a_second_opener_in_this_process_is_locked_out() {
     assert!(error.is_retryable());
     let pid = std::process::id().to_string();
     assert!(error.to_string().contains(&pid), "{error}");
-    // The refused open must not have let the lock go: another process still finds it held.
+    // The failed open must not have released the lock: another process still finds it held.
     let said = start(dir.path()).hear().unwrap();
     assert!(said.starts_with("refused: Locked"), "{said}");
     db.put(b"k", b"v").unwrap();

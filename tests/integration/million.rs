@@ -4,7 +4,7 @@ use aidb::{DB, Options};
 
 const ENTRIES: u64 = 1_000_000;
 
-/// What the entry `number` must hold in the end: a third overwritten, a seventh deleted.
+/// The final value of the entry `number`: a third are overwritten, a seventh deleted.
 fn generation(number: u64) -> Option<u8> {
     match (number % 7, number % 3) {
         (0, _) => None,

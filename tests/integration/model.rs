@@ -1,5 +1,5 @@
-//! Random histories in a directory of the machine, with the engine's own threads, answer as on files in memory, where
-//! the model judges each answer.
+//! Random histories in a real directory, with the engine's own threads, give the same answers as on files in memory,
+//! where the model judges each answer.
 //!
 //! `AIDB_MODEL_SEED` reruns one history; `AIDB_MODEL_HISTORIES` runs more than the usual number.
 
@@ -9,7 +9,7 @@ use aidb_tests::Random;
 use aidb_tests::history::{History, Place, run, seed_of};
 
 const SEED_VARIABLE: &str = "AIDB_MODEL_SEED";
-/// Histories at once: most of one is waiting for the disk.
+/// Histories at once: most of the time a history waits for the disk.
 const THREADS: usize = 4;
 
 #[test]
@@ -42,7 +42,7 @@ fn random_histories_with_threads_and_files_answer_as_those_in_memory() {
     );
 }
 
-/// Runs the history of a seed in both places; how many levels it reached in the directory.
+/// Runs the history of a seed in both places. Returns how many levels it reached in the directory.
 fn compare(seed: u64) -> usize {
     let history = History::draw_plain(seed);
     let dir = tempfile::tempdir().unwrap();

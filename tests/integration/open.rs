@@ -1,4 +1,4 @@
-//! Opening, reopening, opening read-only, destroying: and refusing what is not a database.
+//! Opening, reopening, opening read-only, destroying; and refusing directories that are no database.
 
 use std::fs;
 
@@ -73,7 +73,7 @@ fn read_only_reads_everything_and_writes_nothing() {
         db.put(&number.to_be_bytes(), &[3; 40]).unwrap();
     }
     db.close().unwrap();
-    // What was written after the last flush is only in the log; the reader replays it in memory.
+    // The writes since the last flush are only in the log; the reader replays it in memory.
     let names = || {
         let mut names: Vec<_> = fs::read_dir(dir.path())
             .unwrap()

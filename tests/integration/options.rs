@@ -1,4 +1,4 @@
-//! Options by name: what the messages tell someone who mistyped one.
+//! Options by name: the messages for a mistyped name.
 
 use aidb::{DB, ErrorKind, Options};
 

@@ -1,5 +1,5 @@
-//! Repair: what can be read of a damaged database is in the new one, what cannot is in the report, and the damaged
-//! one stays as it was.
+//! Repair: the new database has all readable parts of a damaged one, the report lists the rest, and the damaged one
+//! stays as it was.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn options() -> Options {
     small_options().background_threads(1)
 }
 
-/// What a database holds, with the number of the write that made each entry.
+/// The contents of a database, with the number of the write that made each entry.
 struct Example {
     dir: TempDir,
     entries: Entries,
@@ -82,19 +82,19 @@ impl Example {
         (report, db)
     }
 
-    /// Repairs, and checks that everything is there.
+    /// Repairs, and checks that nothing is missing.
     fn repair_all(&self, about: &str) -> RepairReport {
         let (report, db) = self.repair();
         let found: Entries = all(&db).into_iter().collect();
         assert!(found == self.entries, "{about}: {report:?}");
         assert_eq!(report.entries_written, self.entries.len() as u64);
-        // Numbers go on after the old ones.
+        // The new database continues the old numbers.
         db.put(b"later", b"1").unwrap();
         assert!(db.stats().unwrap().sequence > *self.written.values().max().unwrap());
         report
     }
 
-    /// Repairs, and checks that what is not as it was is covered by the report; how many keys that are.
+    /// Repairs, and checks that the report covers every difference. Returns how many keys differ.
     fn repair_some(&self, about: &str) -> usize {
         let (report, db) = self.repair();
         let found: Entries = all(&db).into_iter().collect();
@@ -199,7 +199,7 @@ fn a_flipped_bit_in_a_table_or_log_costs_what_the_report_says() {
             flip(&path, offset);
             let about = format!("{} at {offset}", path.display());
             let wrong = example.repair_some(&about);
-            // A block holds about 512 bytes, a record one write.
+            // A block has about 512 bytes, a record one write.
             assert!(wrong <= 60, "{about}: {wrong} keys");
             if wrong == 0 {
                 whole += 1
@@ -270,7 +270,7 @@ fn cut_removed_and_swapped_files_cost_what_the_report_says() {
         }
         std::fs::remove_file(&log).unwrap();
         if log != *newest || logs.len() == 1 {
-            // Nothing on the disk tells of the newest log while the one before it is needed too.
+            // The disk has no trace of the newest log while the one before it is needed too.
             example.repair_some(&format!("{} removed", log.display()));
         }
         std::fs::write(&log, &whole).unwrap();
@@ -321,7 +321,7 @@ fn leftovers_bring_no_deleted_key_back_while_the_manifest_is_whole() {
     let example = Example::new(1000);
     let db = DB::open(example.path(), options()).unwrap();
     db.flush().unwrap();
-    // Not file by file: a compaction may be removing some.
+    // It does not compare file by file: a compaction may be removing some.
     let kept = example.dir.path().join("kept");
     db.checkpoint(&kept).unwrap();
     let old: Vec<PathBuf> = files(&kept, "sst");
@@ -369,8 +369,8 @@ fn an_open_database_foreign_folders_and_full_targets_are_refused() {
     assert_eq!(kind(&path, &into), ErrorKind::InvalidArgument);
 }
 
-/// What is made beside a directory, and what is renamed, is the directory that is meant: not a link, nor something
-/// inside.
+/// The engine creates files beside the directory that the path leads to, and renames that directory: not a link, nor
+/// anything inside.
 #[test]
 fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
     let example = Example::new(200);
@@ -400,7 +400,7 @@ fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
         "link/empty/",
         "real/empty/.",
     ] {
-        // A path that ends so is one of a directory that is there.
+        // A path with this ending needs an existing directory.
         if into.ends_with("/new/.") {
             std::fs::create_dir(at("real/new")).unwrap();
         }
@@ -422,16 +422,16 @@ fn a_copy_is_made_wherever_the_path_leads_and_nothing_is_left_beside_it() {
         for made in [copy, at(into)] {
             DB::destroy(&made, &options()).unwrap();
         }
-        // A directory stays that was there before, where no path to it can be removed.
+        // A directory that existed before stays, if its path cannot be removed.
         let _ = std::fs::remove_dir(at("real/new"));
         let _ = std::fs::create_dir(at("real/below"));
         assert_eq!(names(""), around_names, "{into}");
         assert_eq!(names("real"), real_names, "{into}");
     }
-    // A link to nothing is no place for a directory.
+    // A link to nothing leads to no directory.
     std::os::unix::fs::symlink("nothing", at("dangling")).unwrap();
     DB::repair(at("damaged"), at("dangling"), &options()).unwrap_err();
-    // What lies in the damaged database is refused, whatever the path.
+    // Repair refuses to write into the damaged database, whatever the path.
     let before = names("damaged");
     for into in ["damaged/below", "link/../damaged/below"] {
         let error = DB::repair(at("damaged"), at(into), &options()).unwrap_err();

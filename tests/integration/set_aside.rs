@@ -1,4 +1,4 @@
-//! A table that compactions cannot use is left out of them, and everything else goes on.
+//! Compactions leave out a table that they cannot use, and everything else goes on.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ fn write(db: &DB, numbers: std::ops::Range<u32>) -> Result<(), Error> {
         .try_for_each(|number| db.put(&key(number), &[7; 100]).map(drop))
 }
 
-/// A database all of whose entries lie in tables below level 0, and those tables.
+/// A database with all entries in tables below level 0, and those tables.
 fn settled(dir: &Path, options: &Options) -> (DB, Vec<PathBuf>) {
     let db = DB::open(dir.join("db"), options.clone()).unwrap();
     write(&db, 0..2000).unwrap();
@@ -34,7 +34,7 @@ fn set_aside(db: &DB) -> Vec<SetAside> {
 #[test]
 fn a_damaged_table_is_named_and_left_out_and_other_ranges_are_still_compacted() {
     let dir = tempfile::tempdir().unwrap();
-    // Nothing of the damaged table is in the cache.
+    // The cache has nothing of the damaged table.
     let options = small_options().block_cache_size(0);
     let (db, tables) = settled(dir.path(), &options);
     assert_eq!(set_aside(&db), []);
@@ -55,7 +55,7 @@ fn a_damaged_table_is_named_and_left_out_and_other_ranges_are_still_compacted() 
     let text = db.property("aidb.stats").unwrap().unwrap();
     assert!(text.contains("set aside: table"), "{text}");
 
-    // Asked again it answers at once; a range beside the table is compacted.
+    // A second request fails at once; a range beside the table is compacted.
     let again = db.compact_range(None, None).unwrap_err();
     assert_eq!(again.to_string(), error.to_string());
     let before = db.stats().unwrap().compactions;
@@ -65,7 +65,7 @@ fn a_damaged_table_is_named_and_left_out_and_other_ranges_are_still_compacted() 
     assert_eq!(get(&db, key(1500)), Some(vec![7; 100]));
     db.close().unwrap();
 
-    // Mended and opened again, it takes part again.
+    // After it is mended and the database reopened, the table takes part again.
     flip(damaged, 100);
     let db = DB::open(dir.path().join("db"), options).unwrap();
     db.compact_range(None, None).unwrap();
@@ -76,11 +76,11 @@ fn a_damaged_table_is_named_and_left_out_and_other_ranges_are_still_compacted() 
 #[test]
 fn writing_stops_with_the_reason_only_when_level_0_cannot_be_emptied() {
     let dir = tempfile::tempdir().unwrap();
-    // All of it is in level 1, which level 0 has to be merged with.
+    // Everything is in level 1, with which level 0 has to be merged.
     let options = small_options().block_cache_size(0).level_base_size(8 << 20);
     let (db, tables) = settled(dir.path(), &options);
     flip(&tables[0], 100);
-    // What is written lies over every table. Some of it is taken, since level 0 has room; then the reason is told.
+    // The new entries overlap every table. Some writes succeed, since level 0 has room; then one fails with the reason.
     let mut rounds = 0;
     let error = loop {
         match write(&db, 0..2000) {
@@ -91,7 +91,7 @@ fn writing_stops_with_the_reason_only_when_level_0_cannot_be_emptied() {
     };
     assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
     assert_eq!(error.place().unwrap().0, tables[0]);
-    // Every answer so far is in level 0, above the damage.
+    // Every entry read so far is in level 0, above the damage.
     if rounds > 0 {
         assert_eq!(get(&db, key(0)), Some(vec![7; 100]));
     }

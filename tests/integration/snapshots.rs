@@ -1,4 +1,4 @@
-//! A snapshot sees exactly its point in the sequence of writes, whatever happens to the files below it.
+//! A snapshot sees exactly its point in the sequence of writes, whatever happens to the files.
 
 use aidb::{DB, ErrorKind, IterOptions, ReadOptions, Snapshot, WriteBatch};
 

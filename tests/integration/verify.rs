@@ -1,4 +1,4 @@
-//! Verification finds what is damaged, says where, and lets everybody work meanwhile.
+//! Verification finds damage, names the place, and lets others work meanwhile.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ fn value(number: u32) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A database with tables in several levels and records in its log, in which nothing is due for compaction: what a test
-/// damages is still there when it is looked at.
+/// A database with tables in several levels and records in its log, without a due compaction: the damage that a test
+/// makes stays until verification reads it.
 fn filled() -> (TempDir, DB) {
     let (dir, db) = small_db();
     for number in 0..4000 {
@@ -50,7 +50,7 @@ pub(crate) fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     paths
 }
 
-/// Flips one bit, under whoever has the file open.
+/// Flips one bit, while the file may be open.
 pub(crate) fn flip(path: &Path, offset: u64) {
     use std::os::unix::fs::FileExt;
     let file = std::fs::OpenOptions::new()
@@ -123,7 +123,7 @@ fn values_of_every_size_old_versions_and_a_warm_cache_are_read_as_they_are() {
             _ => db.put(&key(number), b"newer").unwrap(),
         };
     }
-    // Twice: the second time finds blocks in the cache, and brings them into the form for many reads.
+    // Twice: the second walk finds the blocks in the cache, and converts them to the form for many reads.
     for _ in 0..3 {
         assert_eq!(crate::all(&db).len(), 250);
         for number in 0..300 {
@@ -180,7 +180,7 @@ fn damage_in_tables_is_told_by_file_and_offset_although_the_cache_is_warm() {
             .all(|damage| damage.message.contains("checksum"))
     );
     assert!(crate::all(&db) == before);
-    // Undone, everything is well again.
+    // After the bit is flipped back, everything is right again.
     flip(small, 30);
     flip(large, 100);
     flip(large, length / 2);
@@ -218,7 +218,7 @@ fn every_part_of_a_table_is_looked_at() {
 #[test]
 fn damage_in_the_log_and_the_manifest_is_found_while_they_are_open() {
     let (_dir, db) = filled();
-    // The one before it may just be going.
+    // The engine may just be removing the log before it.
     let log = &files(db.path(), "log").into_iter().max().unwrap();
     // In the third record: each takes a header of 13 bytes and 12 of payload after the file's 64.
     let third = 64 + 2 * 25;
@@ -294,11 +294,11 @@ fn a_log_that_is_cut_short_while_a_flush_removes_it_is_no_damage() {
     let report = db.verify_with(&mut |_| {
         calls += 1;
         if calls < 3 {
-            // The log has not been opened, or nothing of it read.
+            // The open has not read the log, or nothing of it.
             return ControlFlow::Continue(());
         }
         db.flush().unwrap();
-        // A flush returns before the log that it made needless is removed.
+        // A flush returns before the engine removes the obsolete log.
         while log.exists() || read.metadata().unwrap().len() > 2 << 20 {
             std::thread::yield_now();
         }

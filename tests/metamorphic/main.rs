@@ -1,11 +1,12 @@
-//! Random histories: one seed draws operations, options and faults; a model knows what may be uncertain.
+//! Random histories: one seed draws operations, options and faults; a model keeps track of what is uncertain.
 //!
-//! A history without faults and power cuts runs under two sets of options and on SQLite, which must all answer alike. What
-//! fails is shrunk and printed with the one line that reruns it. `aidb_tests::history` says what is drawn and checked,
-//! `sqlite.rs` what SQLite answers; docs/testing.md has the commands and what this has found.
+//! A history without faults and power cuts runs under two sets of options and on SQLite; all three must answer alike.
+//! The test shrinks a failing history and prints it with the one line that reruns it. `aidb_tests::history` draws the
+//! operations and checks the answers, `sqlite.rs` has SQLite's answers; docs/testing.md has the commands and the faults
+//! that this test has found.
 //!
 //! * `AIDB_META_SEED`     reruns one history
-//! * `AIDB_META_SECONDS`  how long to draw new ones (45); their seeds follow from the day
+//! * `AIDB_META_SECONDS`  how long to draw new ones (45)
 
 mod sqlite;
 
@@ -23,15 +24,16 @@ use aidb_tests::{Fill, Random, Unit, edges_up_to};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
-/// From here on every kind of operation and fault must have been used.
+/// After this many histories each kind of operation and fault must have occurred.
 const ENOUGH_HISTORIES: u64 = 300;
-/// Counts up to here and one more come in so many histories many times: batches have at most 300 operations.
+/// In this many histories every count up to here and the next one occur many times: batches have at most 300
+/// operations.
 const MAX_COUNT: usize = 257;
 /// A history takes milliseconds: one that takes this long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 thread_local! {
-    /// Panics in a history are reported with it, not as they happen.
+    /// A panic in a history is reported with the history, not at once.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -98,7 +100,7 @@ fn a_seed_repeats_its_history_exactly() {
     }
 }
 
-/// Runs a history on all sides. Errors: what is wrong, in words.
+/// Runs a history on all sides. Errors: the violation, in words.
 fn check(history: &History) -> Result<Tally, String> {
     QUIET.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -126,7 +128,7 @@ fn check(history: &History) -> Result<Tally, String> {
     })
 }
 
-/// How many answers are the same at the beginning.
+/// How many answers agree at the beginning.
 fn same(answers: &[u64], others: &[u64]) -> usize {
     let pairs = answers.iter().zip(others);
     pairs.take_while(|(one, other)| one == other).count()
@@ -192,9 +194,9 @@ fn summarize(histories: u64, tally: &Tally) {
     );
 }
 
-/// The kinds of data that were never written in so many histories.
+/// The kinds of data that these histories never wrote.
 fn missed(data: &Written, histories: u64) -> Vec<String> {
-    // A fault may have hit what was dealt, so that it has to be dealt more than once.
+    // A fault may have hit a write of the dealt data, so it has to be dealt more than once.
     let all_are_sure = histories >= 3 * whole_deal();
     let mut missed: Vec<String> = deck()
         .into_iter()
@@ -232,7 +234,7 @@ fn hush_panics() {
     });
 }
 
-/// Ends the process, naming the seed, if what is returned is not dropped in time.
+/// Ends the process and names the seed if the returned value is not dropped in time.
 fn watch(seed: u64) -> Watched {
     let done = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&done);

@@ -1,15 +1,16 @@
-//! A second oracle, which nobody here wrote: the answers that SQLite gives to a history.
+//! A second oracle, which others wrote: SQLite's answers to a history.
 //!
-//! Engine and model have the same authors, who may have understood a rule wrongly in both. SQLite orders blobs by their
-//! bytes, as we do, and has had its own testers for decades. A history without faults is run on a table of keys and
-//! values; a batch is a transaction, and whatever looks at a moment (a snapshot, a cursor) is a connection of its own with an
-//! open read transaction, so that the views are SQLite's too.
+//! Engine and model have the same authors, who may have misread a rule in both. SQLite orders blobs by their bytes, as
+//! we do, and has had its own testers for decades. A history without faults runs on a table of keys and values. A batch
+//! becomes a transaction. Each snapshot and cursor becomes a connection with an open read transaction, so that the
+//! views are SQLite's too.
 //!
-//! * SQLITE-1  What is digested, and in which order, is what `history/run.rs` digests: only then are equal answers equal numbers.
-//! * SQLITE-2  Everything is asked in SQL, one row or one range at a time; nothing here keeps what was written.
+//! * SQLITE-1  This file digests the same answers in the same order as `history/run.rs`: only then do equal answers
+//!             give equal digests.
+//! * SQLITE-2  It asks SQL for everything, one row or one range at a time; nothing here keeps written entries.
 //!
-//! Flushes, compactions, checkpoints and other options change no answer, so they do nothing here. Only the moves of a
-//! cursor beyond its ends follow our documents: SQL has no such cursor.
+//! Flushes, compactions, checkpoints and changes of options change no answer, so they do nothing here. Only the moves
+//! of a cursor beyond its ends follow our documents: SQL has no such cursor.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -24,7 +25,7 @@ type Pair = (Vec<u8>, Vec<u8>);
 
 /// The answers to a history that has neither faults nor power cuts.
 pub fn answers(history: &History) -> std::result::Result<Vec<u64>, String> {
-    // Files in memory where the system has them: nothing here has to survive.
+    // The files are in memory if the system has memory files: none of them has to survive.
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let dir = dir.map_err(|error| error.to_string())?;
     let mut database = Database::new(dir.path().join("oracle"))
@@ -40,7 +41,7 @@ pub fn answers(history: &History) -> std::result::Result<Vec<u64>, String> {
     Ok(database.answers)
 }
 
-/// Where a cursor stands.
+/// The place of a cursor.
 enum Place {
     New,
     Before,
@@ -59,7 +60,7 @@ struct Cursor {
 struct Database {
     path: PathBuf,
     connection: Connection,
-    /// Connections of views that are over, to be used again.
+    /// Connections of finished views, for reuse.
     idle: Vec<Connection>,
     snapshots: Vec<Rc<Connection>>,
     cursors: Vec<Cursor>,
@@ -69,7 +70,7 @@ struct Database {
 fn connect(path: &PathBuf) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // The journal that lets others read an older state while one writes.
+    // This journal lets others read an older state during a write.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     Ok(connection)
@@ -84,7 +85,7 @@ fn pair(row: &Row<'_>) -> Result<Pair> {
     Ok((row.get(0)?, row.get(1)?))
 }
 
-/// Which side of a key is asked for.
+/// The side of a key to search.
 #[derive(Clone, Copy)]
 enum Side {
     Below,
@@ -109,18 +110,18 @@ impl Database {
         })
     }
 
-    /// A connection that sees the present state from now on.
+    /// A connection that sees the state of this moment from now on.
     fn view(&mut self) -> Result<Rc<Connection>> {
         let view = match self.idle.pop() {
             Some(view) => view,
             None => connect(&self.path)?,
         };
-        // The transaction's view is taken by its first read.
+        // The first read fixes the transaction's view.
         view.execute_batch("BEGIN; SELECT count(*) FROM (SELECT 1 FROM entries LIMIT 1)")?;
         Ok(Rc::new(view))
     }
 
-    /// The connection of snapshot `at`, or one that sees the present state from now on.
+    /// The connection of snapshot `at`, or one that sees the state of this moment from now on.
     fn view_at(&mut self, at: Option<usize>) -> Result<Rc<Connection>> {
         match at {
             Some(at) if !self.snapshots.is_empty() => {
@@ -130,7 +131,7 @@ impl Database {
         }
     }
 
-    /// Lets go of a view, which ends with the last that has it.
+    /// Releases a view. It ends with its last user.
     fn release(&mut self, view: Rc<Connection>) -> Result<()> {
         if let Some(view) = Rc::into_inner(view) {
             view.execute_batch("COMMIT")?;
@@ -265,7 +266,7 @@ impl Database {
     }
 }
 
-/// A statement for what `walk` shows on one side of a key, and its parameters.
+/// A statement for the entries that `walk` shows on one side of a key, and its parameters.
 fn select<'a>(
     connection: &'a Connection,
     walk: &'a Walk,
@@ -283,7 +284,7 @@ fn select<'a>(
         conditions.push("key < ?");
         parameters.push(upper);
     }
-    // Of an empty blob substr answers NULL, which equals nothing.
+    // For an empty blob substr returns NULL, which equals nothing.
     if let Some(prefix) = walk.prefix.as_ref().filter(|prefix| !prefix.is_empty()) {
         conditions.push("substr(key, 1, length(?)) = ?");
         parameters.extend([&prefix[..], prefix]);
@@ -334,7 +335,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// What a side of an ascending walk is in this one.
+    /// The side of an ascending walk, translated to this walk's direction.
     fn turned<'a>(&self, (side, key): (Side, &'a [u8])) -> (Side, &'a [u8]) {
         let side = match (self.walk.reverse, side) {
             (false, side) => side,
@@ -362,7 +363,7 @@ impl Cursor {
         }
     }
 
-    /// Where it stands, as far as it shows keys and values.
+    /// A digest of its place, as far as it shows keys and values.
     fn shown(&self) -> Option<Pair> {
         let Place::At((key, value)) = &self.place else {
             return None;
@@ -374,7 +375,7 @@ impl Cursor {
         Some((part(self.keys, key), part(self.values, value)))
     }
 
-    /// Moves it; a digest of what it shows then.
+    /// Moves it. Returns a digest of what it shows then.
     fn step(&mut self, step: &Move) -> Result<u64> {
         match step {
             Move::First => self.ahead(None)?,

@@ -1,8 +1,8 @@
-//! Seed and duration of a run, and what it found.
+//! The seed and duration of a run, and its findings.
 //!
-//! By default the seed is always the same: what passes today passes tomorrow. It is printed with the line that reruns it.
-//! `make torture` draws another seed for each run, and sets `AIDB_TORTURE_SECONDS`, which makes a test walk all points,
-//! for that long.
+//! By default the seed is always the same: a test that passes today passes tomorrow. The run prints it with the line
+//! that reruns it. `make torture` draws another seed for each run, and sets `AIDB_TORTURE_SECONDS`, which makes a test
+//! walk all points, for that long.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ pub const SEED: &str = "AIDB_TORTURE_SEED";
 /// The duration's variable: seconds per test.
 pub const SECONDS: &str = "AIDB_TORTURE_SECONDS";
 
-/// How much longer than usual a short run may go on.
+/// How many times the usual duration a short run may take.
 const MAX_TIMES: u32 = 8;
 
-/// Seeds to begin with are multiples of this.
+/// First seeds are multiples of this.
 pub const SEEDS_BEGIN_AT: u64 = 4;
 
-/// The tests that choose points, seeds and lives by the clock, and the seconds each goes on in `make test`; with 0 it
-/// does one round of what it does.
+/// The tests that choose points, seeds and lives by the clock, and the duration of each in `make test`, in seconds; 0
+/// means one round.
 pub const USUAL_SECONDS: &[(&str, u64)] = &[
     ("power_is_cut_at_every_change_of_the_disk", 20),
     ("every_operation_fails_once_and_for_good", 20),
@@ -43,13 +43,13 @@ pub const USUAL_SECONDS: &[(&str, u64)] = &[
     ),
 ];
 
-/// How long the test `name` goes on in `make test`.
+/// The duration of the test `name` in `make test`.
 pub fn usual_seconds(name: &str) -> u64 {
     let found = USUAL_SECONDS.iter().find(|(test, _)| *test == name);
     found.unwrap_or_else(|| panic!("{name} has no budget")).1
 }
 
-/// The seed that was asked for, or the usual one.
+/// The seed of the environment's variable, or the usual one.
 pub fn first_seed() -> u64 {
     match Random::seed_from(SEED) {
         (given, true) => given,
@@ -57,15 +57,15 @@ pub fn first_seed() -> u64 {
     }
 }
 
-/// How long to go on, from which seed, and how thoroughly.
+/// The duration, the first seed and the thoroughness of a run.
 #[derive(Clone, Copy)]
 pub struct Budget {
-    /// Where everything random starts.
+    /// The seed of everything random.
     pub seed: u64,
-    /// Every point instead of chosen ones.
+    /// Whether to try every point instead of a selection.
     pub all: bool,
     deadline: Instant,
-    /// A short run that lacks something goes on until then.
+    /// A short run that has missed something goes on until then.
     latest: Instant,
 }
 
@@ -98,15 +98,15 @@ impl Budget {
         Instant::now() >= self.deadline
     }
 
-    /// Whether to end: the time is up, and nothing that must have been tried is lacking. How much fits into a time depends on
-    /// what else the machine does; a short run gets more of it then.
+    /// Whether to end: the time is up, and the run has tried everything that it must. How much fits into a time depends
+    /// on the machine's other load, so a short run that lacks something gets more time.
     pub fn is_over(&self, is_lacking: impl FnOnce() -> bool) -> bool {
         let now = Instant::now();
         now >= self.latest || now >= self.deadline && !is_lacking()
     }
 }
 
-/// Prints the figures of one part of a run, in the form that `make torture` makes its table of.
+/// Prints the figures of one part of a run, in the form from which `make torture` makes its table.
 pub fn tell_figures(part: &str, figures: &[(&str, u64)]) {
     let figures: Vec<String> = figures
         .iter()
@@ -115,7 +115,7 @@ pub fn tell_figures(part: &str, figures: &[(&str, u64)]) {
     println!("figures of {part}: {}", figures.join(" "));
 }
 
-/// Collects what went wrong, prints the first of each kind at once, and fails the test at the end.
+/// Collects violations, prints the first of each kind at once, and fails the test at the end.
 #[derive(Default)]
 pub struct Violations {
     count: u64,
@@ -141,7 +141,7 @@ impl Violations {
         &self.first
     }
 
-    /// How many there were.
+    /// How many violations there were.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -151,9 +151,9 @@ impl Violations {
 mod tests {
     use super::*;
 
-    /// What docs/testing.md says of `make test`.
+    /// The limit that docs/testing.md states for `make test`.
     const MAX_SECONDS: u64 = 5 * 60;
-    /// What a test that does one round is counted with: twice what the slowest takes on two cores.
+    /// The time counted for a test that does one round: twice the time of the slowest on two cores.
     const ROUND_SECONDS: u64 = 30;
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the tests share: seeded randomness, option sets that reach every corner, and a model of the database.
+//! Shared by the tests: seeded randomness, option sets that reach every corner, and a model of the database.
 //!
 //! Nothing here is published. docs/testing.md says which test lives where and how to rerun one with its seed.
 

@@ -1,4 +1,4 @@
-//! The model: what a database must answer, kept in a `BTreeMap`, and a cursor that walks it by the documented rules.
+//! The model: the right answers of the database, from a `BTreeMap`, and a cursor that moves by the documented rules.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use aidb::WriteBatch;
 /// Keys and values in order.
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The contents a database must have. Copies share the bytes, so that a state of megabytes can be kept a hundred times.
+/// The contents that a database must have. Copies share the bytes, so that a test can keep a state of megabytes a
+/// hundred times.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Model {
     map: BTreeMap<Arc<[u8]>, Arc<[u8]>>,
@@ -21,7 +22,7 @@ pub struct Walk {
     pub lower: Option<Vec<u8>>,
     /// The first key not shown.
     pub upper: Option<Vec<u8>>,
-    /// What every key shown starts with.
+    /// The prefix of every key shown.
     pub prefix: Option<Vec<u8>>,
     /// From the largest key down.
     pub reverse: bool,
@@ -63,7 +64,7 @@ impl Model {
         self.map.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }
@@ -95,7 +96,7 @@ impl Model {
     }
 }
 
-/// Where a cursor stands.
+/// The place of a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     New,
@@ -104,7 +105,7 @@ enum Place {
     Behind,
 }
 
-/// A cursor over fixed entries that moves as [`aidb::Cursor`] says it does.
+/// A cursor over fixed entries. It moves as [`aidb::Cursor`] promises.
 pub struct ModelCursor {
     entries: Entries,
     reverse: bool,
@@ -165,7 +166,7 @@ impl ModelCursor {
         self.stand_before(count);
     }
 
-    /// One entry on.
+    /// Moves one entry forward.
     pub fn next(&mut self) {
         match self.place {
             Place::New | Place::Before => self.stand(0),
@@ -174,7 +175,7 @@ impl ModelCursor {
         }
     }
 
-    /// One entry back.
+    /// Moves one entry backward.
     pub fn prev(&mut self) {
         match self.place {
             Place::New | Place::Behind => self.stand_before(self.entries.len()),

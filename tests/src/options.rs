@@ -1,4 +1,4 @@
-//! Options that a random stream decides.
+//! Options drawn from a random stream.
 
 use aidb::{Compression, Options};
 
@@ -16,7 +16,8 @@ pub fn options(random: &mut Random) -> Options {
     Options::new()
         .write_buffer_size(*random.pick(&[4 * KIB, 8 * KIB, 32 * KIB]))
         .block_cache_size(*random.pick(&[0, 4 * KIB, 256 * KIB]))
-        // With the largest, blocks of small entries meet the limits that blocks of one large entry meet by themselves.
+        // With the largest blocks, a block of small entries meets the limits that otherwise only a block of one large
+        // entry meets.
         .block_size(*random.pick(&[128, 512, 2 * KIB, 4 * KIB, 64 * KIB]))
         .block_restart_interval(*random.pick(&[1, 2, 16]))
         .compression(*random.pick(&codecs))

@@ -1,12 +1,12 @@
-//! What a writer that will be killed writes: its seed decides every batch, so that whoever finds the database
-//! afterwards can tell what must be in it.
+//! The writes of a writer that will be killed. Its seed decides every batch, so that a later reader can tell what the
+//! database must hold.
 
 use aidb::{DB, Result};
 
 use crate::history::{Content, Entry, apply, difference};
 use crate::{Fill, Model, Random, Sizes};
 
-/// Of the few keys that are long.
+/// The sizes of keys; few are long.
 const KEYS: Sizes = Sizes::new((1 << 16) + 1, 500);
 
 /// The key under which `writer` keeps the number of its last batch.
@@ -14,8 +14,8 @@ pub fn counter_key(writer: u64) -> [u8; 2] {
     [writer as u8, b'#']
 }
 
-/// Batch `number` of `writer`, and whether it is synced. Each holds the writer's counter, so every number of batches is
-/// another state.
+/// Batch `number` of `writer`, and whether it is synced. Each batch holds the writer's counter, so each number of
+/// batches makes another state.
 pub fn batch(seed: u64, writer: u64, number: u64) -> (Vec<Entry>, bool) {
     let mut random =
         Random::new(seed ^ (writer << 56) ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
@@ -45,14 +45,14 @@ pub fn batch(seed: u64, writer: u64, number: u64) -> (Vec<Entry>, bool) {
     (entries, random.one_in(20))
 }
 
-/// How many batches of `writer` are in `db`, by its counter.
+/// How many batches of `writer` `db` holds, by its counter.
 pub fn held(db: &DB, writer: u64) -> Result<u64> {
     let counter = db.get(&counter_key(writer))?;
     let number = |bytes: &[u8]| bytes.try_into().map_or(u32::MAX, u32::from_le_bytes);
     Ok(counter.map_or(0, |bytes| u64::from(number(&bytes)) + 1))
 }
 
-/// The contents after some number of a writer's batches.
+/// The contents after some of a writer's batches.
 #[derive(Clone)]
 pub struct Written {
     seed: u64,
@@ -73,7 +73,7 @@ impl Written {
         }
     }
 
-    /// Goes on, or back, to `count` batches.
+    /// Moves forward, or back, to `count` batches.
     pub fn go_to(&mut self, count: u64) {
         if count < self.count {
             *self = Written::new(self.seed, self.writer);
@@ -85,7 +85,7 @@ impl Written {
         }
     }
 
-    /// Whether `db` holds exactly this of the writer; what is wrong otherwise.
+    /// Checks that `db` holds exactly these entries of the writer. Errors: the difference.
     pub fn compare(&self, db: &DB) -> std::result::Result<(), String> {
         let mut found = Model::new();
         for entry in db.prefix(&[self.writer as u8]) {

@@ -1,13 +1,13 @@
-//! A full disk: `child/full_disk.rs` on file systems of 64 MiB that are mounted for it alone.
+//! A full disk: `child/full_disk.rs` on file systems of 64 MiB, mounted for this test alone.
 //!
-//! It loses nothing, opens, reads, and goes on without reopening when somebody else has made room; also where somebody
-//! else has filled it.
+//! The database loses nothing, opens, reads, and goes on without reopening once another program has made room; also if
+//! another program filled the disk.
 
 use aidb_tests::{Budget, tell_figures};
 
 use crate::role::passes_saying;
 
-/// A disk full of bytes, a disk without inodes, and memory.
+/// A disk without free bytes, a disk without free inodes, and a file system in memory.
 const KINDS: &[&str] = &["ext4", "inodes", "tmpfs"];
 
 fn run(name: &str, part: &str, kinds: &[&str]) {

@@ -1,4 +1,4 @@
-//! A forked child has none of its parent's handles and keeps nothing of its lock.
+//! A forked child has none of its parent's handles and does not keep its parent's lock.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn a_dead_parents_lock_is_free_although_its_children_live() {
         .expect("the lock died with its holder");
     assert_eq!(db.get(b"k").unwrap().as_deref(), Some(&b"parent"[..]));
     db.close().unwrap();
-    // The children are there still: one of them answers.
+    // The children still run: one of them answers.
     parent.let_go();
     assert_eq!(parent.hear().as_deref(), Some("a child opened"));
     assert_eq!(parent.hear(), None);

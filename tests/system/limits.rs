@@ -1,5 +1,4 @@
-//! Few descriptors, little memory, memory that is reported, directories that are not what they should be, and the
-//! lock of one process against others.
+//! Few descriptors, little memory, reported memory, unusual directories, and the lock of one process against others.
 
 use std::fs;
 use std::path::Path;
@@ -66,7 +65,7 @@ fn the_memory_that_is_reported_is_the_memory_that_is_held() {
 
 #[test]
 fn a_directory_that_nobody_may_write_to_is_read_and_not_changed() {
-    // Not below the build, which nobody but its owner may be able to enter.
+    // Not below the build's directory, which perhaps only its owner may enter.
     for how in ["permissions", "mount"] {
         let dir = tempfile::tempdir().unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -161,7 +160,7 @@ fn refused_openers_are_told_who_holds_the_lock_and_take_nothing_from_it() {
             assert!(said.contains(part), "{part:?} is not in {said:?}");
         }
     };
-    // Held here: by both names, from here and from another process, again and again.
+    // This process holds the lock: openers by both names, here and in another process, fail again and again.
     let db = DB::open(&link, Options::new()).unwrap();
     let pid = std::process::id() as i32;
     for path in [&real, &link, &real.join("../link/.")] {
@@ -170,7 +169,7 @@ fn refused_openers_are_told_who_holds_the_lock_and_take_nothing_from_it() {
     }
     db.put(b"k", b"v").unwrap();
     db.close().unwrap();
-    // Held by another process, which is then killed.
+    // Another process holds the lock; then it is killed.
     let mut holder = Role::start("holder", &[&real.display().to_string()]);
     assert_eq!(holder.hear().as_deref(), Some("open"));
     for path in [&real, &link] {
@@ -185,8 +184,8 @@ fn refused_openers_are_told_who_holds_the_lock_and_take_nothing_from_it() {
 
 #[test]
 fn a_limit_of_the_size_of_files_fails_no_write_that_fits_and_ends_no_process() {
-    // Below the largest reserve, at the smallest of it, where everything but the reserve is small too, and where many
-    // tables' edits do not fit into one manifest.
+    // Below the largest reserve; at the smallest reserve, where everything else is small too; and where the edits of
+    // many tables do not fit into one manifest.
     for bytes in [1_000_000, 64 << 10, 300_000, 48 << 10] {
         let dir = crate::directory();
         let path = dir.path().display().to_string();

@@ -1,11 +1,11 @@
 //! Hundreds of lives of a writer, each ended by SIGKILL at a random moment.
 //!
-//! The writer says through a pipe, which outlives it, what was acknowledged. After each death every acknowledged
-//! batch is there and at most one more of each writer; the contents are exactly those after that many batches, so
-//! no batch is halved and nothing deleted is back. A finished checkpoint opens and holds such a state too; an
-//! unfinished one does not open, or it does. Between the lives the wall clock and the files' times jump.
+//! The writer reports acknowledgements through a pipe, which outlives it. After each death the database has every
+//! acknowledged batch and at most one more of each writer; its contents are exactly those after that many batches, so
+//! no batch is halved and no deleted entry is back. A finished checkpoint opens and holds such a state too; an
+//! unfinished one either does not open, or holds one. Between the lives the wall clock and the files' times jump.
 //!
-//! A story's seed decides everything but where exactly the blow falls, which a rerun only tries again.
+//! A story's seed decides everything except the exact moment of the kill, which a rerun can only approximate.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,16 +23,16 @@ use crate::role::{Role, kill};
 const NAME: &str = "killed_writers_keep_every_acknowledged_write";
 /// Lives of one database.
 const LIVES: u64 = 40;
-/// Lives that a run has at least: a slow machine takes longer.
+/// The fewest lives of a run: a slow machine takes longer for them.
 const MIN_LIVES: u64 = 200;
-/// One death in so many, at least, falls inside open. Two blows in five are aimed there.
+/// At least one death in this many falls inside open. Two kills in five are aimed there.
 const LIVES_PER_OPEN: u64 = 10;
-/// Databases that are written and killed beside each other.
+/// How many databases are written and killed at the same time.
 const STORIES_AT_ONCE: u64 = 6;
-/// A life that was not killed by then hangs.
+/// A life that is not killed by then hangs.
 const MAX_LIFE: Duration = Duration::from_secs(60);
 
-/// Every place that a death must have fallen into, at least once in a run.
+/// Every place in which a death must occur, at least once in a run.
 const PLACES: [&str; 6] = [
     "open",
     "flush",
@@ -41,7 +41,7 @@ const PLACES: [&str; 6] = [
     "close",
     "unfinished tables left",
 ];
-/// Everything else that must have happened.
+/// Everything else that must happen.
 const EVENTS: [&str; 5] = [
     "clock set back",
     "clock set forward",
@@ -63,7 +63,7 @@ impl Tally {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    /// Whether there need be no more lives.
+    /// Whether the run needs no more lives.
     fn is_enough(&self, budget: &Budget) -> bool {
         self.violations.count() > 0 || budget.is_spent() && self.lives >= MIN_LIVES
     }
@@ -74,7 +74,7 @@ fn killed_writers_keep_every_acknowledged_write() {
     let budget = Budget::new("system", NAME);
     let tally = Mutex::new(Tally::default());
     let stories = AtomicU64::new(0);
-    // Lives wait for the disk most of the time.
+    // A life waits for the disk most of the time.
     std::thread::scope(|scope| {
         for _ in 0..STORIES_AT_ONCE {
             scope.spawn(|| {
@@ -117,23 +117,23 @@ fn killed_writers_keep_every_acknowledged_write() {
     }
 }
 
-/// When the blow falls: so long after a line that starts so, heard so many times.
+/// The moment of the kill: `delay` after the line with this beginning has come `times` times.
 struct Moment {
     behind: &'static str,
     times: u64,
     delay: Duration,
 }
 
-/// What was heard of a life.
+/// The reports of a life.
 #[derive(Default)]
 struct Heard {
-    /// Whether the database is open, and whether it is about to change that.
+    /// Whether the writer is opening the database, and whether it is closing it.
     is_opening: bool,
     is_closing: bool,
-    /// The call beside the writes that has begun.
+    /// The current call other than a write.
     begun: String,
     opened_in: Vec<Duration>,
-    /// Checkpoints that have begun: their name, the batches acknowledged before, and whether they ended.
+    /// Checkpoints that the writer began: the name, the batches acknowledged before, and whether it finished.
     copies: Vec<(String, Vec<u64>, bool)>,
 }
 
@@ -144,12 +144,12 @@ struct Story {
     dir: tempfile::TempDir,
     options: Options,
     writers: u64,
-    /// What each writer has had acknowledged, or found when it opened.
+    /// How many batches of each writer were acknowledged, or found by an open.
     acknowledged: Vec<u64>,
     models: Vec<Written>,
-    /// Seconds that the last life's clock was ahead.
+    /// How many seconds the last life's clock was ahead.
     clock: i64,
-    /// How long an open takes, to aim inside one.
+    /// How long an open takes, to aim a kill inside one.
     open_time: Duration,
 }
 
@@ -159,7 +159,7 @@ impl Story {
         let writers = *random.pick(&[1, 1, 3]);
         Story {
             seed,
-            // Every other one in memory, where lives are shorter and blows fall between other system calls.
+            // Every other database is in memory, where lives are shorter and kills fall between other system calls.
             dir: crate::directory_in(seed.is_multiple_of(2)),
             options: options(&mut Random::new(seed)),
             writers,
@@ -198,7 +198,7 @@ impl Story {
         let heard = self.run_until_killed(life, tally)?;
         tally.acknowledged += self.acknowledged.iter().sum::<u64>() - before;
         if !heard.opened_in.is_empty() {
-            // The longest, so that blows fall near the end too.
+            // The longest, so that kills fall near the end too.
             self.open_time = heard.opened_in.iter().max().copied().unwrap_or_default();
         }
         tally.count(heard.place());
@@ -235,12 +235,12 @@ impl Story {
         let started = Instant::now();
         let (outcome, is_struck) = std::thread::scope(|scope| {
             scope.spawn(move || {
-                // The delay is the random moment; nothing waits for it.
+                // The delay is the random moment; nobody waits for an event here.
                 std::thread::sleep(struck.recv_timeout(MAX_LIFE).unwrap_or_default());
                 kill(pid);
             });
             if moment.behind.is_empty() {
-                // From the start of the process, not from anything it says.
+                // From the start of the process, not from any line.
                 let _ = strike.take().map(|strike| strike.send(moment.delay));
             }
             let mut opening = Instant::now();
@@ -259,7 +259,7 @@ impl Story {
                 }
                 outcome = self.note(&line, &mut heard, clock, tally);
             }
-            // What has not been struck yet is struck now, whatever is wrong with it.
+            // A process that has not been killed yet is killed now, whatever is wrong.
             (outcome, strike.take().is_none())
         });
         role.wait();
@@ -292,7 +292,7 @@ impl Story {
         }
     }
 
-    /// Takes in one line.
+    /// Records one line.
     fn note(
         &mut self,
         line: &str,
@@ -338,7 +338,7 @@ impl Story {
         Ok(())
     }
 
-    /// Counts a clock that really was set.
+    /// Counts only a clock that was really set.
     fn note_clock(&mut self, said: &str, clock: i64, tally: &mut Tally) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let ahead = said.parse::<i64>().unwrap() - now.unwrap().as_secs() as i64;
@@ -351,7 +351,7 @@ impl Story {
         self.clock = ahead;
     }
 
-    /// `found` batches of `writer` are there: all that were acknowledged, and at most the one in flight.
+    /// `found` batches of `writer` are there: all acknowledged ones, and at most one that was in flight.
     fn found(&mut self, writer: usize, found: u64) -> Result<(), String> {
         let acknowledged = self.acknowledged[writer];
         if found != acknowledged && found != acknowledged + 1 {
@@ -359,12 +359,12 @@ impl Story {
                 "writer {writer}: {acknowledged} batches were acknowledged, {found} are there"
             ));
         }
-        // Who has opened has promised to keep it.
+        // An open that reports batches promises to keep them.
         self.acknowledged[writer] = found;
         Ok(())
     }
 
-    /// Looks at what the death left, in one of several ways, or leaves that to the next life.
+    /// Examines the state after the death in one of several ways, or leaves that to the next life.
     fn check(&mut self, tally: &mut Tally) -> Result<(), String> {
         let dir = self.dir.path().join("db");
         if self.acknowledged.iter().all(|&count| count == 0) && !dir.join("CURRENT").exists() {
@@ -410,7 +410,7 @@ impl Story {
         Ok(())
     }
 
-    /// Whether `db` holds what was acknowledged and nothing but batches in their order.
+    /// Checks that `db` holds the acknowledged batches and only batches in their order.
     fn compare(&mut self, db: &DB) -> Result<(), String> {
         for writer in 0..self.writers {
             let found = work::held(db, writer).map_err(|error| format!("get: {error}"))?;
@@ -459,7 +459,7 @@ impl Story {
         Ok(())
     }
 
-    /// Sets the times of all files back or forward, as a clock that jumps or a restored backup does.
+    /// Moves the times of all files back or forward, as a clock that jumps or a restored backup does.
     fn change_times(&mut self, tally: &mut Tally) {
         let Ok(entries) = fs::read_dir(self.dir.path().join("db")) else {
             return;
@@ -479,7 +479,7 @@ impl Story {
 }
 
 impl Heard {
-    /// Where death fell.
+    /// The place of the death.
     fn place(&self) -> &'static str {
         match &self.begun[..] {
             _ if self.is_opening => "open",

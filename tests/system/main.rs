@@ -1,15 +1,15 @@
-//! Real processes on real file systems: killed, starved of descriptors and of space, forked, locked out.
+//! Real processes on real file systems: killed, without descriptors, without space, forked, locked out.
 //!
-//! What `tests/crash` proves on a disk in memory is tried here on the operating system's. The processes are the
-//! program `child` (`child/main.rs`), because a test binary with its threads can be neither killed nor forked.
+//! `tests/crash` uses a disk in memory; these tests use the operating system's. The processes are the program `child`
+//! (`child/main.rs`), because a test binary with its threads can be neither killed nor forked.
 //!
 //! * `lives.rs`   SIGKILL at random moments, also inside open, flush, compaction and checkpoint
-//! * `limits.rs`  64 descriptors; directories that are read-only, not ours, no directories, links
+//! * `limits.rs`  64 descriptors; directories that are read-only, of another owner, links, or not directories
 //! * `forks.rs`   what a forked child may and may not do
 //! * `disk.rs`    a full disk, on file systems of 64 MiB
 //! * `refused.rs` sandboxes that refuse system calls
-//! * `syncs.rs`   the syncs that the operating system is asked for
-//! * `role.rs`    how a child is started and heard
+//! * `syncs.rs`   the syncs that the engine asks of the operating system
+//! * `role.rs`    how to start a child and read its lines
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -28,7 +28,7 @@ fn directory() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A directory in memory, if it is to be there and the machine has one; else on the disk.
+/// A directory in memory, if the caller wants that and the machine has one; else on the disk.
 fn directory_in(memory: bool) -> TempDir {
     let in_memory = memory.then(|| tempfile::tempdir_in("/dev/shm").ok());
     in_memory.flatten().unwrap_or_else(directory)

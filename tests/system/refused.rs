@@ -1,8 +1,8 @@
-//! What only helps may be refused: each such system call in turn, with both errors that sandboxes like.
+//! The engine works without the system calls that only help: refuses each in turn, with both errors that sandboxes use.
 
 use crate::role::passes_saying;
 
-/// Those that a life on this machine makes, by the engine, by Rust's library or by the C library for them.
+/// The calls made here by the engine, and by Rust's library or the C library on its behalf.
 const MET: &[&str] = &[
     "clone3",
     "fallocate",
@@ -22,8 +22,9 @@ const MET: &[&str] = &[
     "uname",
 ];
 
-/// Those that other versions of these libraries make, or other turns of events. Not here is what the C library itself cannot do
-/// without: it ends the process where `rseq` is refused with EPERM, and lists no directory without `newfstatat`.
+/// Calls that other versions of these libraries make, or other circumstances need. Calls that the C library cannot do
+/// without are missing: it ends the process if `rseq` is refused with EPERM, and lists no directory without
+/// `newfstatat`.
 const OTHERS: &[&str] = &[
     "copy_file_range",
     "fadvise64",
@@ -70,7 +71,7 @@ fn every_system_call_that_only_helps_may_be_refused() {
     assert!(met > MET.len() as u64, "all at once: {met} refusals");
 }
 
-/// Runs a life where `calls` are refused; how many refusals it met, if this machine allows the filter.
+/// Runs a database while `calls` are refused. Returns how many refusals it met, if this machine allows the filter.
 fn refused(error: &str, calls: &[&str]) -> Option<u64> {
     let dir = crate::directory();
     let path = dir.path().display().to_string();

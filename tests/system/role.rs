@@ -9,7 +9,7 @@ const NOT_RUN: i32 = 77;
 /// A role that takes longer hangs.
 const MAX_TIME: Duration = Duration::from_secs(300);
 
-/// A child in a role; dropped, it is killed and waited for.
+/// A child in a role. Dropping it kills the process and waits for it.
 pub struct Role {
     process: Child,
     input: Option<ChildStdin>,
@@ -35,10 +35,10 @@ impl Role {
         }
     }
 
-    /// The next line, or `None` when the child is gone.
+    /// The next line, or `None` after the child has ended.
     pub fn hear(&mut self) -> Option<String> {
         let mut line = String::new();
-        // A line without an end was cut by the child's death: it was not said.
+        // The child's death cut a line without an end: it does not count.
         if self.output.read_line(&mut line).unwrap() == 0 || !line.ends_with('\n') {
             return None;
         }
@@ -51,12 +51,12 @@ impl Role {
         self.process.id() as i32
     }
 
-    /// Tells the child to end in order.
+    /// Asks the child to end normally.
     pub fn let_go(&mut self) {
         self.input = None;
     }
 
-    /// Waits for the child's end, whatever it is.
+    /// Waits for the child's end, whatever its status.
     pub fn wait(&mut self) {
         self.process.wait().unwrap();
     }
@@ -69,18 +69,18 @@ impl Drop for Role {
     }
 }
 
-/// SIGKILL, as `kill -9` sends it, to a child that was not waited for yet.
+/// SIGKILL, as `kill -9` sends it, to a child that nobody has waited for yet.
 pub fn kill(pid: i32) {
     // SAFETY: the call takes two numbers and touches no memory of ours.
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
-/// Runs a role to its end and prints what it says. True if it passed, false if this machine does not allow it.
+/// Runs a role to its end and prints its lines. Returns true if it passed, false if this machine does not allow it.
 pub fn passes(name: &str, arguments: &[&str]) -> bool {
     passes_saying(name, arguments, &mut String::new())
 }
 
-/// [`passes`]; also the last line it said.
+/// Like [`passes`]; also returns the last line.
 pub fn passes_saying(name: &str, arguments: &[&str], last: &mut String) -> bool {
     let mut role = Role::start(name, arguments);
     let pid = role.id();

@@ -1,4 +1,4 @@
-//! The operating system is asked for every sync, and its refusals are told.
+//! The engine asks the operating system for every sync, and reports its failures.
 
 use crate::role::passes;
 

@@ -1,7 +1,7 @@
 //! AiDb through its Rust interface.
 //!
 //! The common configuration and nothing else: Snappy, 4 KiB blocks, 10 bits of Bloom filter, a memtable of 64 MiB, two
-//! background threads. A range is walked with a new cursor. The only engine that takes settings, to be tuned.
+//! background threads. Each walk of a range uses a new cursor. This is the only engine that takes settings, for tuning.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! fjall, one keyspace.
 //!
-//! The common configuration, but LZ4: it has no Snappy. A write goes to the journal with a write(2) of its own, which is
-//! fjall's default and survives the death of the process; synced writes are persisted one by one with `SyncData`. Its own
-//! defaults otherwise: its memtable, its levels, index and filter blocks of the upper levels pinned.
+//! The common configuration, except LZ4: fjall has no Snappy. Each write goes to the journal with its own write(2),
+//! which is fjall's default and survives a process crash; `SyncData` persists synced writes one by one. Otherwise
+//! fjall's own defaults: its memtable, its levels, and pinned index and filter blocks of the upper levels.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -51,7 +51,7 @@ impl Fjall {
     }
 }
 
-/// Meets the entries of a walk in either direction.
+/// Walks the entries in either direction.
 fn meet(entries: impl Iterator<Item = Guard>, most: usize) -> Result<usize, Failure> {
     let mut met = 0;
     for entry in entries.take(most) {

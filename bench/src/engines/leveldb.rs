@@ -1,8 +1,8 @@
 //! LevelDB 1.23 through its C interface, loaded at run time from the file that `LEVELDB_LIBRARY` names.
 //!
-//! The common configuration, but one background thread: it has no more. It cannot be told to flush; compacting a range
-//! after every key writes the memtable out and touches nothing else. Many keys at once are read one by one in one
-//! snapshot; values are copied, its interface knows no other way.
+//! The common configuration, except that LevelDB has one background thread only. It has no flush call; compacting a
+//! range after every key writes the memtable out and touches nothing else. Many keys at once are read one by one in one
+//! snapshot; values are copied, since its interface offers nothing else.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::*;
 type Handle = *mut c_void;
 type Message = *mut *mut c_char;
 
-/// The functions in use, looked up once, with the types that leveldb/c.h 1.23 gives them.
+/// The functions in use, looked up once, with their types from leveldb/c.h 1.23.
 macro_rules! interface {
     ($($name:ident($($kind:ty),*) $(-> $result:ty)?;)*) => {
         struct Interface {
@@ -122,7 +122,7 @@ impl LevelDb {
         })
     }
 
-    /// The length of the value, read with options of the caller's.
+    /// The length of the value, read with the caller's options.
     fn get_with(&self, read: Handle, key: &[u8]) -> Result<Option<usize>, Failure> {
         let (mut length, mut error) = (0, ptr::null_mut());
         // SAFETY: the handles are open; the value has `length` bytes until it is freed.
@@ -145,7 +145,7 @@ fn check(error: *mut c_char) -> Result<(), Failure> {
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: LevelDB gives a C string; it leaks, which ends with the process.
+    // SAFETY: LevelDB returns a C string; it leaks, until the process ends.
     let message = unsafe { CStr::from_ptr(error) };
     Err(message.to_string_lossy().into_owned().into())
 }
@@ -230,7 +230,7 @@ impl Engine for LevelDb {
                 (Start::Key(key), _) => (self.api.iter_seek)(iterator, key.as_ptr(), key.len()),
             }
             if let (Start::Key(key), true) = (start, backwards) {
-                // It found the first entry not before the key; wanted is the last not after it.
+                // It found the first entry not before the key, but the walk needs the last one not after it.
                 if (self.api.iter_valid)(iterator) == 0 {
                     (self.api.iter_seek_to_last)(iterator);
                 } else {

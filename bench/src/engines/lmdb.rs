@@ -1,9 +1,10 @@
 //! LMDB through heed: a B+ tree in a mapped file.
 //!
-//! It has no memtable, cache, filter, compression or background thread; what it reads lies in the system's page cache.
-//! Every write is a transaction of its own. Without `synced` they run with NO_SYNC: a commit writes its pages to the file with
-//! pwrite, which survives the death of the process. WRITE_MAP is off, LMDB's default and its makers' advice for safety. Every get and
-//! every walk is a read transaction of its own, so that it sees the newest commit as the other engines do; many keys at once share one.
+//! It has no memtable, cache, filter, compression or background thread; it reads from the system's page cache. Every
+//! write is a transaction of its own. Without `synced` they run with NO_SYNC: a commit writes its pages to the file
+//! with pwrite, which survives a process crash. WRITE_MAP is off, which is LMDB's default and its makers' advice for
+//! safety. Every get and every walk is a read transaction of its own, so that it sees the newest commit as the other
+//! engines do; many keys at once share one.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::*;
 const MAP_BYTES: usize = 64 << 30;
 
 pub struct Lmdb {
-    /// Never closed, as its tables borrow it: a process opens one, and ends.
+    /// Never closed, because its tables borrow it: a process opens one, and ends.
     env: &'static Env,
     table: Database<'static, Bytes, Bytes>,
 }
@@ -26,8 +27,8 @@ impl Lmdb {
     pub fn open(path: &Path, config: Config<'_>) -> Result<Lmdb, Failure> {
         let mut options = EnvOpenOptions::new();
         options.map_size(MAP_BYTES);
-        // SAFETY: the directory belongs to this process alone while it runs; NO_SYNC only risks what a loss of power
-        // would leave.
+        // SAFETY: the directory belongs to this process alone while it runs; NO_SYNC only risks the state after a power
+        // loss.
         let env = unsafe {
             if !config.synced {
                 options.flags(EnvFlags::NO_SYNC);
@@ -44,7 +45,7 @@ impl Lmdb {
     }
 }
 
-/// Meets the entries of a walk in either direction.
+/// Walks the entries in either direction.
 fn meet<'a>(
     entries: impl Iterator<Item = heed::Result<(&'a [u8], &'a [u8])>>,
     most: usize,

@@ -1,9 +1,9 @@
 //! redb: a copy-on-write B-tree in one file, with a cache of its own.
 //!
-//! No compression, filter or background thread. Every write is a transaction of its own, every get and walk a read transaction; many keys at once
-//! share one. redb's `Durability::None` would lose commits with the process, so every commit is `Immediate`; where the other
-//! engines do not sync, the file below it leaves the sync out ([`Unsynced`]): what is committed is in the system's page
-//! cache and survives the death of the process, as with them.
+//! No compression, filter or background thread. Every write is a transaction of its own, every get and walk a read
+//! transaction; many keys at once share one. redb's `Durability::None` would lose commits with the process, so every
+//! commit is `Immediate`. Where the other engines do not sync, the file below redb omits the sync ([`Unsynced`]):
+//! commits are in the system's page cache and survive a process crash, as with the others.
 
 use std::io;
 use std::ops::Bound;

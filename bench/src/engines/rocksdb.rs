@@ -1,10 +1,10 @@
-//! RocksDB through the crate `rocksdb`, which compiles it: the newest release that the crate has.
+//! RocksDB through the crate `rocksdb`, which compiles the newest release that it contains.
 //!
 //! Compiled as RocksDB's own Makefile does on this processor: -O2, SSE4.2 and PCLMUL (its checksums are several times
-//! slower without). Beside the common configuration: HyperClockCache, RocksDB's own advice for a cache shared by
-//! threads; full filters; index and filter blocks outside the cache, the default, which is faster. Levels, WAL, memtable
-//! (a skip list with concurrent inserts) and the rest are the defaults. Values are read pinned, without a copy; many keys at once through
-//! its batched MultiGet; a range with a new iterator. `sync` is fdatasync.
+//! slower without). Besides the common configuration: HyperClockCache, RocksDB's own advice for a cache that threads
+//! share; full filters; index and filter blocks outside the cache, which is the default and faster. Levels, WAL,
+//! memtable (a skip list with concurrent inserts) and the rest are the defaults. Values are read pinned, without a
+//! copy; many keys at once through its batched MultiGet; a range with a new iterator. `sync` is fdatasync.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub struct RocksDb {
 impl RocksDb {
     pub fn open(path: &Path, config: Config<'_>) -> Result<RocksDb, Failure> {
         let mut table = BlockBasedOptions::default();
-        // 0: the charge of an entry is found out while running.
+        // 0: the cache estimates the charge of an entry while it runs.
         table.set_block_cache(&Cache::new_hyper_clock_cache(config.cache_bytes, 0));
         table.set_block_size(BLOCK_BYTES);
         table.set_bloom_filter(f64::from(BLOOM_BITS), false);
@@ -37,7 +37,7 @@ impl RocksDb {
         options.set_block_based_table_factory(&table);
         let mut write = WriteOptions::default();
         write.set_sync(config.synced);
-        // Named, because only a family that was named can be asked for many keys in one batch.
+        // With a name, because one batched call can read many keys only from a named column family.
         let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
         Ok(RocksDb {
             db: DB::open_cf_descriptors(&options, path, [family])?,

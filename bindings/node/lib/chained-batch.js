@@ -4,8 +4,8 @@ const { AbstractChainedBatch } = require('abstract-level')
 const { counting } = require('./native')
 
 /**
- * Collects operations, and writes them as one batch. Keys and values are copied when they are added: their owner may
- * change them before the batch is written.
+ * Collects operations, and writes them as one batch. It copies keys and values when they are added: their owner may
+ * change them before the write.
  */
 class ChainedBatch extends AbstractChainedBatch {
   #operations = []
@@ -31,7 +31,7 @@ counting(ChainedBatch.prototype, ['close', 'write'])
 
 exports.ChainedBatch = ChainedBatch
 
-/** Strings never change, and a delete has no value. */
+/** Strings need no copy, and a delete has no value. */
 function copy (item) {
   return ArrayBuffer.isView(item) ? Uint8Array.prototype.slice.call(item) : item
 }

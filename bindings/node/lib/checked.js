@@ -3,8 +3,8 @@
 const { LevelError } = require('./errors')
 
 /**
- * A database of class `Base` whose iterators and `clear` refuse a number that is none, of which abstract-level and we would
- * have to make something: it takes any such `limit` for no limit, and `clear` would remove everything.
+ * A database of class `Base` whose iterators and `clear` reject a limit that is not a number. abstract-level reads such
+ * a `limit` as "no limit", and `clear` would then remove everything.
  */
 exports.checked = (Base) => class Checked extends Base {
   iterator (options) {
@@ -25,7 +25,7 @@ exports.checked = (Base) => class Checked extends Base {
   }
 }
 
-/** What is wrong with the numbers in the options of a range, or `null`. */
+/** An error if a number in the options of a range is wrong, or `null`. */
 function fault (options) {
   const { limit, highWaterMarkBytes } = options ?? {}
 
@@ -40,7 +40,7 @@ function fault (options) {
   return null
 }
 
-/** Whether it is a number of things, or left out. */
+/** Whether it is a count, or absent. */
 function isCount (value) {
   return value === undefined || value === null || (Number.isSafeInteger(value) && value >= 0)
 }
@@ -50,7 +50,7 @@ function refusal (name, value, expected) {
   return new LevelError('LEVEL_INVALID_ARGUMENT', `option ${name} = ${shown}: expected ${expected}`)
 }
 
-/** An iterator of `make`. Making it does not fail for its options, the first read does. */
+/** An iterator of `make`. If its options are wrong, its first read fails, not its creation. */
 function made (make, options) {
   const err = fault(options)
   if (err === null) return make(options)

@@ -1,7 +1,7 @@
 'use strict'
 
 /**
- * An error with a `code` to act on and, where something else went wrong first, its `cause`.
+ * An error with a `code` to act on and, if an earlier failure led to it, its `cause`.
  */
 class LevelError extends Error {
   constructor (code, message, cause) {
@@ -11,7 +11,7 @@ class LevelError extends Error {
 }
 
 /**
- * What a read rejects with when its signal is aborted. `name` is the one that the web's own errors have.
+ * A read rejects with this when its signal is aborted. `name` is the name of the web's own errors.
  */
 class AbortError extends LevelError {
   constructor (cause) {

@@ -2,26 +2,26 @@
 
 const { LevelError } = require('./errors')
 
-/** Calls that need an open database; those that do not answer with a promise throw. */
+/** Calls that need an open database; those that return no promise throw. */
 const ASYNCHRONOUS = [
   'approximateSize', 'checkpoint', 'clear', 'compactRange', 'del', 'flush', 'get', 'getMany', 'has', 'hasMany', 'put',
   'stats', 'verify'
 ]
 const SYNCHRONOUS = ['getProperty', 'getSync', 'iterator', 'keys', 'snapshot', 'values']
 
-/** What abstract-level says of a database that is not open, and of an iterator that was made while it opened. */
+/** abstract-level's codes for a database that is not open, and for an iterator that was made while it opened. */
 const NOT_OPEN = new Set(['LEVEL_DATABASE_NOT_OPEN', 'LEVEL_ITERATOR_NOT_OPEN'])
 
 const kFailure = Symbol('failure')
 const kReason = Symbol('reason')
 
 /**
- * A database of class `Base` whose calls, if it did not open, fail with the cause of that. Programs seldom await
- * `open()`, and the first call that they do await would only say that the database is not open.
+ * A database of class `Base`. If it failed to open, its calls fail with that cause. Programs seldom await `open()`;
+ * without this the first call that they do await would only say that the database is not open.
  */
 exports.explaining = function (Base) {
   class Explaining extends Base {
-    // Why it did not open, when it was last tried.
+    // The failure of the last attempt to open it.
     [kFailure] = null
 
     async _open (options) {
@@ -30,18 +30,19 @@ exports.explaining = function (Base) {
       try {
         await super._open(options)
       } catch (err) {
-        // A sublevel fails with its parent, and knows no cause of its own.
+        // A sublevel fails with its parent, and has no cause of its own.
         this[kFailure] = this.parent?.[kReason] ?? err
         throw this[kFailure]
       }
     }
 
-    // Not `async`: the answer of one that opens comes with the status that it promises, before another change.
+    // Not `async`: the promise of a successful open must resolve while the status is the promised one, before another
+    // change.
     open (options) {
-      // Who opens passively has only waited for it.
+      // A passive open has only waited for the open.
       if (options?.passive) return this.#explained(() => super.open(options), 'Database failed to open')
 
-      // abstract-level takes the hooks that there are before it does anything else; what they throw only the answer has.
+      // abstract-level reads the present hooks before it does anything else; only its answer has their errors.
       const { postopen } = this.hooks
       if (postopen.noop) return super.open(options)
       const run = postopen.run
@@ -51,7 +52,7 @@ exports.explaining = function (Base) {
       try {
         return super.open(options)
       } finally {
-        // A listener may have changed the hooks meanwhile.
+        // A listener may have replaced the hooks.
         if (postopen.run === hooked) postopen.run = run
       }
     }
@@ -78,10 +79,10 @@ exports.explaining = function (Base) {
       return this.#explainedIterator(super.values(options))
     }
 
-    /** Why it is not open, if opening it or a database that it is a part of failed. */
+    /** Why it is not open, if it or the database that contains it failed to open. */
     get [kReason] () {
       if (this.status === 'open') return null
-      // A sublevel learns a little later than its parent that that has failed.
+      // A sublevel learns of its parent's failure a little later than the parent.
       return this.parent?.[kReason] ?? (this.status === 'opening' ? null : this[kFailure])
     }
 
@@ -93,7 +94,7 @@ exports.explaining = function (Base) {
       return new LevelError('LEVEL_DATABASE_NOT_OPEN', message, this[kReason])
     }
 
-    /** The same answer, but an error that there is a cause for has it. */
+    /** The same answer, but adds the cause to an error if there is one. */
     async #explained (fn, message) {
       try {
         return await fn()
@@ -112,7 +113,7 @@ exports.explaining = function (Base) {
       }
     }
 
-    /** One that is made while the database opens finds out later. */
+    /** An iterator that is made while the database opens learns the result later. */
     #explainedIterator (iterator) {
       if (this.status !== 'opening') return iterator
 
@@ -124,7 +125,7 @@ exports.explaining = function (Base) {
       return iterator
     }
 
-    /** Puts a look at how opening went before the method `name`. */
+    /** Makes the method `name` check first how opening went. */
     static #guard (name, refuse) {
       const method = Explaining.prototype[name]
       if (method === undefined) return

@@ -5,23 +5,23 @@ const { AbortError } = require('./errors')
 const { cutter } = require('./pack')
 const { countedBefore, submit } = require('./native')
 
-// Iterators read chunks, bounded in entries and bytes, and cut entries from them as they are asked for.
+// Iterators read chunks, bounded in entries and bytes, and cut the requested entries from them.
 
 const FIRST_ENTRIES = 16
-// As many as the event loop may be kept waiting for (native.js).
+// As many as may delay the event loop (native.js).
 const MAX_ENTRIES = 1000
 const DEFAULT_BYTES = 64 * 1024
 
 /**
- * What the three kinds of iterators share: the native iterator and the chunk read last.
+ * Shared by the three kinds of iterators: the native iterator and the last chunk.
  *
  * * CHUNKS-1  Entries `next` to `count` of the chunk have not been handed out.
- * * CHUNKS-2  `target` is where the next read starts, if there was a seek since the last; the chunk is empty then.
+ * * CHUNKS-2  `target` is where the next read starts, if there was a seek after the last read; the chunk is empty then.
  */
 class Chunks {
   constructor (make, options) {
-    // Making an iterator must not throw, because abstract-level makes it late for a database that is opening: what
-    // went wrong is for the first read to say.
+    // The constructor must not throw, because abstract-level calls it late for a database that is opening: the first
+    // read reports the failure.
     this.native = null
     this.failure = null
 
@@ -34,7 +34,7 @@ class Chunks {
     this.keyFormat = options.keyEncoding
     this.valueFormat = options.valueEncoding
     this.signal = options.signal ?? null
-    // Safe integers (checked.js), of which the border takes 31 bits.
+    // Safe integers (checked.js); the native half takes 31 bits of them.
     this.mostBytes = Math.min(options.highWaterMarkBytes ?? DEFAULT_BYTES, 0x7fffffff)
     this.entries = FIRST_ENTRIES
     this.target = undefined
@@ -47,19 +47,19 @@ class Chunks {
   }
 
   seek (target) {
-    // It is read later, and a buffer is the caller's.
+    // The native half reads it later, and the caller may change a buffer.
     this.target = typeof target === 'string' ? target : Buffer.from(target)
     this.next = this.count = 0
     this.last = false
     this.entries = FIRST_ENTRIES
   }
 
-  /** Whether there is an entry without another read. */
+  /** Whether the chunk has another entry. */
   get ready () {
     return this.next < this.count
   }
 
-  /** Reads the next chunk if this one is used up; afterwards the walk is over unless `ready`. */
+  /** Reads the next chunk if this one is used up. If `ready` is still false then, the walk is over. */
   async fill (entries) {
     if (this.failure !== null) throw this.failure
     if (this.ready) return countedBefore()
@@ -80,7 +80,7 @@ class Chunks {
     this.cutValue = this.valueFormat === this.keyFormat ? this.cutKey : cutter(bytes, this.valueFormat)
   }
 
-  /** More entries with every chunk, because who reads many will probably read more. */
+  /** More entries with every chunk, because a program that has read many will probably read more. */
   grow () {
     const entries = this.entries
     this.entries = Math.min(entries * 4, MAX_ENTRIES)
@@ -115,8 +115,8 @@ class Chunks {
 }
 
 /**
- * Adds what abstract-level asks for to one of its iterator classes. `item` says how to make an item of entry `i` of
- * a chunk; the constructor takes a function that makes the native iterator.
+ * Adds the methods that abstract-level needs to one of its iterator classes. `item` makes an item of entry `i` of a
+ * chunk; the constructor takes a function that makes the native iterator.
  */
 const chunked = (Base, item) => class extends Base {
   #chunks
@@ -153,7 +153,7 @@ const chunked = (Base, item) => class extends Base {
     return items
   }
 
-  /** Moves entries of the chunk to `items`, until there are `size` of those. */
+  /** Moves entries of the chunk to `items`, until `items` has `size`. */
   #drain (size, items) {
     const chunks = this.#chunks
     while (items.length < size && chunks.ready) items.push(this.#item(chunks, chunks.next++))

@@ -1,9 +1,9 @@
 'use strict'
 
-// Loads the native half for this platform, and carries its answers back to promises.
+// Loads the native half for this platform, and delivers its answers to promises.
 //
-// Each JavaScript thread that loads this file has its own port. Every call that may touch the disk takes a number,
-// and the promise waits in `waiting` under it until the port rings (src/port.rs).
+// Each JavaScript thread that loads this file has its own port. Every call that may use the disk gets a number, under
+// which its promise is in `waiting` until the port rings (src/port.rs).
 
 const fs = require('fs')
 const path = require('path')
@@ -25,22 +25,22 @@ if (!fs.existsSync(file)) {
 const { Port, Database, Verification } = require(file)
 
 /**
- * Operations that are answered between two turns of the event loop, at most; an entry of an iterator counts a fifth.
- * Without a bound a program that only awaits the database would keep timers and sockets waiting for as long as it runs:
- * a promise that is resolved goes on before the event loop does.
+ * The most operations that are answered between two turns of the event loop; an entry of an iterator counts a fifth.
+ * Without a bound a program that only awaits the database would keep timers and sockets waiting as long as it runs:
+ * resolved promises run before the event loop goes on.
  */
 const OPERATIONS_PER_TURN = 200
 
-/** What was answered since the last turn that was waited for, and whether one is waited for. */
+/** Answers since the last turn that we waited for, and whether we are waiting for one. */
 let answered = 0
 let isWaiting = false
 
-/** Calls that were counted, or will be when they are answered, since the beginning. */
+/** All calls so far that have been counted, or will be when they are answered. */
 let counted = 0
 
-/** What to call when the answers may go on that wait for a turn (`counting`), the oldest first. */
+/** Functions that release the answers that wait for a turn (`counting`), oldest first. */
 const held = []
-/** How many of those have been called. */
+/** How many of these have been called. */
 let released = 0
 
 /** Promises without an answer, by number: `{ resolve, reject, onAnswer }`, or `null` where the number is free. */
@@ -55,7 +55,7 @@ function answerSome () {
 
   const answers = port.take(OPERATIONS_PER_TURN, answered)
   answered += answers[0]
-  // What does not fit is left there, and nothing rings for it.
+  // The rest stays in the port, and nothing rings for it.
   if (answers[1]) waitForTurn()
 
   for (let i = 2; i < answers.length; i += 3) {
@@ -78,11 +78,11 @@ function waitForTurn () {
   setImmediate(function () {
     isWaiting = false
 
-    // Half of a turn's answers at most, so that these and the port's do not starve each other.
+    // At most half of a turn's answers, so that these and the port's do not starve each other.
     answered = Math.min(held.length - released, OPERATIONS_PER_TURN / 2)
     for (const end = released + answered; released < end; released++) held[released]()
 
-    // What is held grows at one end, and is cut at the other once that is most of it.
+    // `held` grows at its end; once most of it has been released, cut that part off.
     if (released > held.length / 2) {
       held.splice(0, released)
       released = 0
@@ -94,7 +94,7 @@ function waitForTurn () {
 }
 
 /**
- * Whether one more operation may be answered at once, which counts it.
+ * Whether one more operation may be answered at once; if so, counts it.
  */
 function mayAnswerAtOnce () {
   if (answered >= OPERATIONS_PER_TURN) return false
@@ -104,16 +104,16 @@ function mayAnswerAtOnce () {
 }
 
 /**
- * Says that the call in hand was counted with an earlier one, which read ahead for it.
+ * Records that the current call was counted with an earlier one, which read ahead for it.
  */
 function countedBefore () {
   counted++
 }
 
 /**
- * Counts every call of these methods of `target`, a class's prototype or an object. Calls that come to nothing native,
- * because they have nothing to do or fail at once, are counted nowhere else: their answer waits for a turn if there were
- * enough, and if `mayWait` says so of the object after the call.
+ * Counts every call of these methods of `target`, a class's prototype or an object. Calls that do not reach the native
+ * half, because they have nothing to do or fail at once, are counted nowhere else. Their answer waits for a turn if the
+ * count is used up, unless `mayWait`, asked after the call, forbids that for the object.
  */
 function counting (target, names, mayWait = () => true) {
   for (const name of names) {
@@ -144,7 +144,7 @@ async function hold (promise) {
 }
 
 /**
- * Calls `start` with a number, and promises the answer that arrives under it; `onAnswer` is called when it has.
+ * Calls `start` with a number. Returns a promise of the answer to that number; calls `onAnswer` when it arrives.
  */
 function submit (start, onAnswer) {
   counted++
@@ -166,7 +166,7 @@ function submit (start, onAnswer) {
 }
 
 /**
- * The result of a call that answers at once: an array is a failure, and thrown.
+ * The result of a call that answers at once: an array is a failure, which this throws.
  */
 function unwrap (result) {
   if (Array.isArray(result)) throw toError(result)

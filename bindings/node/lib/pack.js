@@ -4,11 +4,11 @@ const { constants } = require('buffer')
 const { markAsUntransferable } = require('worker_threads')
 const { LevelError } = require('./errors')
 
-// Many byte strings as one buffer and a list of lengths, so that they cross the border at once.
+// Many byte strings as one buffer and a list of lengths, so that one call can pass them to the native half.
 
 /**
  * Packs strings (as UTF-8) and byte arrays after each other. `undefined` takes no bytes and has the length -1. Throws
- * `LEVEL_INVALID_ARGUMENT` if they are more than a buffer can hold, and `LEVEL_OUT_OF_MEMORY` if there is no memory.
+ * `LEVEL_INVALID_ARGUMENT` if they are more than a buffer can hold, and `LEVEL_OUT_OF_MEMORY` if memory runs out.
  *
  * @param {Array<string | Uint8Array | undefined>} items
  * @returns {{ bytes: Buffer, lengths: Float64Array }}
@@ -77,12 +77,12 @@ exports.unpack = function (bytes, lengths, format) {
 }
 
 /**
- * A function that makes a string, buffer or view of the part of `bytes` between two offsets.
+ * Returns a function that makes a string, buffer or view of the part of `bytes` between two offsets.
  */
 const cutter = exports.cutter = function (bytes, format) {
   if (format === 'utf8') return (start, end) => bytes.utf8Slice(start, end)
 
-  // Parts share their memory with their neighbours, which a transfer to another thread would take along.
+  // Parts share their memory with their neighbours; a transfer to another thread would take the neighbours along.
   markAsUntransferable(bytes.buffer)
 
   if (format === 'buffer') return (start, end) => bytes.subarray(start, end)

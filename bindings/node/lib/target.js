@@ -7,7 +7,7 @@ exports.target = function () {
   const { platform, arch } = process
   if (platform !== 'linux') return `${platform}-${arch}`
 
-  // Only a Node built for glibc reports a version of it.
+  // Only a Node built for glibc reports its version.
   const { glibcVersionRuntime } = process.report.getReport().header
   return `${platform}-${arch}-${glibcVersionRuntime ? 'gnu' : 'musl'}`
 }

@@ -2,23 +2,23 @@
 
 const { counting } = require('./native')
 
-/** The calls that answer with a promise; a symbol's calls one of these. */
+/** The calls that return a promise; the method named by a symbol calls one of these. */
 const METHODS = [
   'approximateSize', 'batch', 'checkpoint', 'clear', 'compactRange', 'deferAsync', 'del', 'flush', 'get',
   'getMany', 'has', 'hasMany', 'put', 'stats', 'verify'
 ]
-/** Calls that are answered when the status has changed, at once only if that is nothing to do. */
+/** Calls that are answered when the status has changed; at once only if there is nothing to change. */
 const OF_STATUS = ['close', 'open']
 const STATIC = ['destroy', 'repair']
 const OF_ITERATORS = ['all', 'close', 'next', 'nextv']
 
 /**
- * A database of class `Base` that lets the event loop turn whatever is awaited of it, also calls that it answers at
- * once. Goes around everything else that may answer a call.
+ * A database of class `Base` that lets the event loop turn whichever of its calls a program awaits, also calls that it
+ * answers at once. It must be the outermost class around all that may answer a call.
  */
 exports.turning = function (Base) {
   class Turning extends Base {
-    // Iterators are of classes of abstract-level's, too, which other databases share.
+    // Iterators' classes may be abstract-level's, which other databases share.
     iterator (options) {
       return counting(super.iterator(options), OF_ITERATORS)
     }
@@ -34,7 +34,7 @@ exports.turning = function (Base) {
 
   counting(Turning, STATIC)
   counting(Turning.prototype, METHODS)
-  // An answer that waited would come after the next change.
+  // A delayed answer would come after the next change.
   counting(Turning.prototype, OF_STATUS, ({ status }) => status === 'open' || status === 'closed')
 
   return Turning

@@ -1,14 +1,14 @@
 'use strict'
 
-// What the options of a write ask of the native half, and what becomes of its answer.
+// The native half's flags for a write, and the use of its answer.
 
 const { LevelError } = require('./errors')
 
-// Bits that src/database.rs knows.
+// Bits that src/database.rs reads.
 const SYNC = 1
 const TELL_NUMBER = 2
 
-/** How a write is made. Its receipt says nothing from now on, until the write is answered. */
+/** The flags of a write. Clears its receipt until the answer arrives. */
 function how ({ sync, receipt }) {
   const durably = sync === true ? SYNC : 0
   if (receipt === undefined || receipt === null) return durably
@@ -21,7 +21,7 @@ function how ({ sync, receipt }) {
   return durably | TELL_NUMBER
 }
 
-/** The answer of a write, which resolves to nothing; the number goes to the receipt, if there is one. */
+/** The answer of a write, which resolves to `undefined`; stores the number in the receipt, if there is one. */
 function written (answer, { receipt }) {
   return receipt === undefined || receipt === null ? answer : noted(answer, receipt)
 }

@@ -4,7 +4,7 @@
 //
 //   node scripts/build.js [sources]
 //
-// `sources` is a checkout of AiDb; by default the one that this file lies in. Needs Rust.
+// `sources` is a checkout of AiDb; by default the one that contains this file. Needs Rust.
 
 const fs = require('fs')
 const path = require('path')
@@ -21,7 +21,7 @@ if (!fs.existsSync(crate)) {
 
 const cargo = spawnSync(
   'cargo',
-  // Without symbols and debug information, which take seven times the space of the code.
+  // Without symbols and debug information, which are seven times as large as the code.
   ['rustc', '--release', '--locked', '--lib', '--manifest-path', crate, '--message-format', 'json-render-diagnostics',
     '--', '-C', 'strip=symbols'],
   { stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8', maxBuffer: 64 << 20 }
@@ -30,7 +30,7 @@ const cargo = spawnSync(
 if (cargo.error) fail(`cannot run cargo (${cargo.error.message}); Rust is at https://rustup.rs`)
 if (cargo.status !== 0) fail(`cargo build failed with status ${cargo.status}`)
 
-// Cargo says where it put the library, whatever the target directory and the platform's file name are.
+// cargo reports where it put the library, whatever the target directory and the platform's file name are.
 const library = cargo.stdout.split('\n')
   .filter((line) => line.startsWith('{'))
   .map((line) => JSON.parse(line))
@@ -43,7 +43,7 @@ if (library === undefined) fail('cargo built no library')
 const directory = path.join(__dirname, '..', 'prebuilds', target())
 const file = path.join(directory, 'aidb.node')
 
-// Under another name first: a process that has the old file loaded keeps it.
+// Under another name first: a process that has loaded the old file keeps it.
 fs.mkdirSync(directory, { recursive: true })
 fs.copyFileSync(library, file + '.new')
 fs.renameSync(file + '.new', file)

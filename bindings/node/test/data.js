@@ -1,8 +1,8 @@
 'use strict'
 
-// Keys and values at the engine's thresholds: what tests/data is to the tests in Rust. The sizes are those of
-// tests/data/edges.txt, which test.sh puts beside this file and a test in Rust compares with the table of thresholds; the
-// kinds of bytes are those of tests/data/src/fill.rs.
+// Keys and values at the engine's thresholds: the counterpart of tests/data in Rust. The sizes are those of
+// tests/data/edges.txt, which test.sh copies beside this file and a test in Rust compares with the table of thresholds;
+// the kinds of bytes are those of tests/data/src/fill.rs.
 
 const fs = require('node:fs')
 const path = require('node:path')
@@ -17,7 +17,7 @@ const WORDS = ['level ', 'table ', 'block ', 'key ', 'of a ', 'value, ', 'the ',
 const index = (next, end) => Math.floor(next() * end)
 const pick = (next, choices) => choices[index(next, choices.length)]
 
-/** How bytes are made, from numbers in [0, 1) that `next` answers. */
+/** Ways to make bytes, from numbers in [0, 1) that `next` returns. */
 const FILLS = {
   constant: (next, length) => Buffer.alloc(length, index(next, 256)),
 
@@ -56,7 +56,7 @@ exports.size = function (next, { most = (256 << 10) + 1, mean = 500 } = {}) {
 
 exports.value = (next, length = exports.size(next)) => pick(next, Object.values(FILLS))(next, length)
 
-/** A key that begins like a third of the long keys of its kind, and ends like none of them. */
+/** A key whose beginning a third of the long keys of its kind share, and whose end is its own. */
 exports.longKey = function (next, length = exports.size(next)) {
   const tail = FILLS.noise(next, Math.min(length, 6))
   const stem = pick(next, Object.values(FILLS))(random(index(next, 3)), length - tail.length)

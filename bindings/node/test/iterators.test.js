@@ -90,7 +90,7 @@ test('iterators equal a model, with every range option, chunk size and seek', as
     for await (const entry of db.iterator(options)) one.push(entry)
     assert.deepEqual(one, expected, rerun)
 
-    // Parts of random sizes, then a seek to a random key: what is left of the limit goes on from there.
+    // Parts of random sizes, then a seek to a random key: the walk continues there with the rest of the limit.
     const iterator = db.iterator(options)
     const size = 1 + Math.floor(next() * 7)
     const taken = []
@@ -261,7 +261,7 @@ test('a chunk cannot be transferred away under its other entries', async functio
 
   const [[key], [, value]] = await db.iterator().all()
 
-  // Older releases of Node copy instead, newer ones refuse.
+  // Older releases of Node copy instead; newer ones refuse.
   try {
     structuredClone(key, { transfer: [key.buffer] })
   } catch (err) {

@@ -68,7 +68,7 @@ test('options have both spellings, and wrong ones are refused with help', async 
   const db = await open({ writeBufferSize: '1MiB', block_cache_size: 1 << 20, compression: 'zstd', lockTimeout: 5 })
   await db.close()
 
-  // abstract-level knows these two in camel case only, and fills them in.
+  // abstract-level reads these two in camel case only, and sets their defaults.
   await assert.rejects(new AidbLevel(temporary(), { create_if_missing: false }).open(), /failed to open/)
   await assert.rejects(new AidbLevel(db.location, { error_if_exists: true }).open(), /failed to open/)
 
@@ -110,7 +110,7 @@ test('options have both spellings, and wrong ones are refused with help', async 
   })
   for (const infoLog of [null, undefined, 'none']) await (await open({ infoLog })).close()
 
-  // What looks like none of ours belongs to the user's hooks.
+  // Names that resemble none of ours belong to the user's hooks.
   await (await open({ userland: 1 })).close()
 
   for (const location of [undefined, '', 5]) assert.throws(() => new AidbLevel(location), TypeError)
@@ -164,7 +164,7 @@ test('every call says why a database did not open that nobody waited for', async
   await assert.rejects(db.get('a'), (err) => err.cause === undefined)
 })
 
-// It is opening until it has asked its parent, which knows by then why.
+// It stays in the status "opening" until it has asked its parent, which knows the reason by then.
 test('every call of a sublevel says why its database did not open, also before the sublevel knows', async function () {
   const holder = await open({})
   const isExplained = (err) => err.code === 'LEVEL_DATABASE_NOT_OPEN' && err.cause?.code === 'LEVEL_LOCKED'
@@ -190,7 +190,7 @@ test('every call of a sublevel says why its database did not open, also before t
       const iterator = sub.iterator()
       const opened = await db.open().then(() => true, () => false)
       assert.equal(opened, false)
-      // The first call after the failure, and one when everybody knows of it.
+      // The first call after the failure, and one when all of them know of it.
       await assert.rejects(call(sub), isExplained, name)
       await new Promise(setImmediate)
       await assert.rejects(call(sub), isExplained, name)
@@ -341,7 +341,7 @@ test('a path with a scheme is unsupported and makes no directory', async functio
 test('sizes, properties and stats report; unknown properties are undefined', async function () {
   const db = new AidbLevel(temporary())
 
-  // Before the database is open, these wait for it.
+  // Before the database is open, these calls wait for it.
   const early = Promise.all([db.stats(), db.approximateSize('a', 'b'), db.compactRange('a', 'b'), db.flush()])
   assert.throws(() => db.getProperty('stats'), { code: 'LEVEL_DATABASE_NOT_OPEN' })
   await early
@@ -403,7 +403,7 @@ test('closing lets operations in flight finish, and iterators end', async functi
   const settled = await Promise.allSettled([...writes, ...reads, cleared, closed])
   assert.deepEqual(settled.filter(({ status }) => status === 'rejected'), [])
 
-  // The walk may have ended before the close, or been ended by it.
+  // The walk may have ended before the close, or the close may have ended it.
   await walk.catch((err) => assert.equal(err.code, 'LEVEL_ITERATOR_NOT_OPEN'))
 
   await db.open()

@@ -27,7 +27,7 @@ async function turnsDuring (work) {
 
   setImmediate(turn)
   const promise = work()
-  // What a call does before it returns is its caller's; from here on the loop is watched.
+  // The caller pays for the part of a call before it returns; from here on the test watches the loop.
   last = performance.now()
   const start = last
   await promise
@@ -54,7 +54,7 @@ test('the loop turns during a big batch, a flush, a compaction and a clear', asy
     const { turns, longest, took } = await turnsDuring(work)
     t.diagnostic(`${name}: ${took.toFixed(0)} ms, ${turns} turns, the longest ${longest.toFixed(1)} ms`)
 
-    // A loop that is blocked turns a handful of times whatever the work takes; a free one, once in microseconds.
+    // A blocked loop turns a few times however long the work takes; a free one turns once in microseconds.
     assert.ok(turns > took / 5, `${name}: ${turns} turns of the loop in ${took} ms`)
   }
 
@@ -62,7 +62,7 @@ test('the loop turns during a big batch, a flush, a compaction and a clear', asy
 })
 
 test('work of the database and work on libuv\'s pool do not wait for each other', function () {
-  // With a pool of one thread that is kept busy, a database on that pool could not open.
+  // One thread in libuv's pool, kept busy: a database that used that pool could not open.
   const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', `
     const { AidbLevel } = require('aidb')
     const { pbkdf2 } = require('crypto')
@@ -167,13 +167,13 @@ function methodsOf (object) {
 
 const AWAITED_SYMBOLS = [Symbol.asyncDispose, Symbol.asyncIterator]
 
-/** What answers without a promise, of all classes but for `clear`, which only chained batches have such. */
+/** Methods of all classes that return no promise, except `clear`, which returns none only for chained batches. */
 const UNAWAITED = new Set([
   'attachResource', 'defer', 'detachResource', 'getProperty', 'getSync', 'iterator', 'keyEncoding', 'keys', 'path',
   'prefixKey', 'snapshot', 'sublevel', 'valueEncoding', 'values', 'seek', 'ref', 'unref'
 ])
 
-// A promise that is resolved goes on before the event loop does, and a call that has nothing to do never sees a thread.
+// A resolved promise runs before the event loop goes on, and a call with nothing to do never reaches a thread.
 test('the loop turns however soon a call is answered, and whichever it is', async function () {
   const holder = new AidbLevel(temporary())
   await holder.open()
@@ -191,10 +191,10 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
     assert.ok(most <= 201, `${most} of ${what} between two turns`)
   }
 
-  /** What answers without a promise, or has something to do. */
+  /** Methods that return no promise, or that have something to do. */
   const LEFT_OUT = () => {}
 
-  /** Each method of a handle that is closed, or whose calls come to nothing for other reasons. */
+  /** Each method of a handle that is closed, or whose calls have nothing to do for other reasons. */
   const allTurn = async function (what, handle, calls = {}) {
     for (const name of methodsOf(handle)) {
       if (UNAWAITED.has(name) && !(name in calls)) continue
@@ -203,7 +203,7 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
     }
   }
 
-  // Not open: closed, or it did not open.
+  // Not open: closed, or failed to open.
   const closed = async function (db) {
     await db.close()
     return db
@@ -224,7 +224,7 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
     await allTurn(what, db, neverOpens(db))
   }
 
-  // Open, with nothing to do or arguments that are wrong.
+  // Open, with nothing to do or with wrong arguments.
   for (const [what, db] of Object.entries({ database: holder, sublevel: holder.sublevel('s') })) {
     await db.open()
     const calls = {
@@ -286,7 +286,7 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
   await turns('AidbLevel.destroy', () => AidbLevel.destroy(''))
   await turns('AidbLevel.repair', () => AidbLevel.repair(''))
 
-  // All at once, and beside calls that threads answer: neither waits for the end of the other.
+  // All at once, together with calls that threads answer: neither waits for the end of the other.
   let done = 0
   const most = await mostPerTurn(async function (counted) {
     const calls = Array.from({ length: 5000 }, () => holder.batch([]).then(() => {
@@ -331,12 +331,12 @@ test('a get that memory can answer needs no turn, one that has to read does', as
   await db.close()
 })
 
-// What the pool's constants promise, seen from outside: each in a process of its own, whose pool nobody else has used.
+// Tests the promises of the pool's constants from outside: each in its own process, whose pool nobody else has used.
 const POOL = `
   const fs = require('fs')
   const { AidbLevel } = require('aidb')
   const read = (tid, file) => fs.readFileSync('/proc/self/task/' + tid + '/' + file, 'utf8')
-  /** The pool's threads: those for long calls have another name. */
+  /** The pool's threads; threads for long calls have another name. */
   const threads = () => fs.readdirSync('/proc/self/task').filter((tid) => read(tid, 'comm') === 'aidb-node\\n')
   /** How often a thread of the pool has gone to sleep. */
   const sleeps = () => threads().reduce((sum, tid) => sum + Number(/^voluntary_ctxt_switches:\\s+(\\d+)/m.exec(read(tid, 'status'))[1]), 0)
@@ -358,10 +358,10 @@ function inPool (program) {
 const onLinux = { skip: process.platform !== 'linux' && 'threads are told by /proc' }
 
 // POOL-1.
-// UNSYNCED: more of them would only wait for each other, and one alone would leave a processor idle.
+// UNSYNCED: more threads would only wait for each other, and a single one would leave a processor idle.
 test('two threads write what does not wait for the disk, and readers and synced writers have theirs', onLinux, function () {
   const [unsynced, all] = inPool(`
-    // So large that a second one comes while the first is being written.
+    // So large that a second one arrives during the write of the first.
     const value = Buffer.alloc(4 << 20)
     const puts = (options) => Array.from({ length: 24 }, (_, i) => db.put(String(i), value, options))
     await Promise.all(puts({}))
@@ -374,18 +374,18 @@ test('two threads write what does not wait for the disk, and readers and synced 
 })
 
 // POOL-5.
-// LOOK: who awaits one call after the other meets a thread that is awake, and who rests lets it sleep.
+// LOOK: a program that awaits one call after the other finds a thread awake; a program that rests lets it sleep.
 test('a thread that has done its work looks for the next call a moment if calls come quickly, and else sleeps', onLinux, function (t) {
   const { slept, burnt } = inPool(`
     const calls = 50
     let slept = Infinity
-    // The round in which the machine had nothing else to do: many short ones, since on a slow machine few are undisturbed.
+    // Use the round with the least other load: many short ones, since on a slow machine few are undisturbed.
     for (let round = 0; round < 800 && slept > calls / 4; round++) {
       const before = sleeps()
       for (let i = 0; i < calls; i++) await db.put('a', 'b')
       slept = Math.min(slept, sleeps() - before)
     }
-    // After each call the loop has no more to do until the timer. A few such calls, and no thread looks any more.
+    // After each call the loop has nothing to do until the timer. After a few such calls no thread looks any more.
     const burnt = () => threads().reduce((sum, tid) => sum + Number(read(tid, 'schedstat').split(' ')[0]) / 1000, 0)
     let least = Infinity
     for (let round = 0; round < 8; round++) {

@@ -1,6 +1,6 @@
 'use strict'
 
-// Want of memory: calls that need more than there is fail by their code, and the process and the database go on.
+// Lack of memory: calls that need more than there is fail with their code, and the process and the database go on.
 
 const test = require('node:test')
 const assert = require('node:assert/strict')
@@ -21,7 +21,7 @@ async function without (object, name, call) {
   }
 }
 
-// Want of memory was told as an argument that is too large, or without a code.
+// Earlier code reported lack of memory as an argument that is too large, or without a code.
 test('what cannot be packed is out of memory, with its cause', async function () {
   const db = new AidbLevel(temporary())
   await db.put('a', '1')
@@ -43,7 +43,7 @@ test('what no buffer can hold is an invalid argument', async function () {
   const db = new AidbLevel(temporary(), { valueEncoding: 'view' })
   await db.open()
   const value = new Uint8Array(1)
-  // As long as a value can say it is, without the memory for it.
+  // As long as a value may be, without the memory for it.
   Object.defineProperty(value, 'byteLength', { value: constants.MAX_LENGTH })
   await assert.rejects(db.batch([{ type: 'put', key: 'a', value }]), { code: 'LEVEL_INVALID_ARGUMENT' })
   await db.close()
@@ -96,7 +96,7 @@ main()
 
 const canLimit = process.platform === 'linux' && spawnSync('prlimit', ['--version']).status === 0
 
-// A string was taken by a conversion that ends the process where there is no memory for it.
+// Earlier code converted a string by a function that ends the process without memory.
 test('strings that do not fit are out of memory', { skip: canLimit ? false : 'needs prlimit' }, function () {
   const arguments_ = ['-e', SCARCE, temporary()]
   const codes = JSON.parse(execFileSync(process.execPath, arguments_, { cwd: __dirname, encoding: 'utf8' }))

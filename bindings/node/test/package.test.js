@@ -1,6 +1,6 @@
 'use strict'
 
-// The package as it is installed: its licences, and a native half without debug information.
+// The installed package: its licences, and a native half without debug information.
 
 const test = require('node:test')
 const assert = require('node:assert')
@@ -24,7 +24,7 @@ test('the native half is stripped of debug information and symbols', () => {
   const addons = fs.readdirSync(path.join(directory, 'prebuilds'), { recursive: true }).filter((name) => name.endsWith('.node'))
   assert.strictEqual(addons.length, 1)
   const addon = read(path.join('prebuilds', addons[0]))
-  // As the names of an ELF file's sections stand in it.
+  // In the form of section names in an ELF file.
   const has = (section) => addon.includes(`\0${section}\0`)
   assert(!has('.debug_line') && !has('.symtab'))
   assert(process.platform !== 'linux' || has('.dynsym'))

@@ -33,7 +33,7 @@ test('a checkpoint opens by itself and goes its own way', async function () {
   const db = await filled()
   await db.put('last', '1')
   const location = temporary()
-  // Writing goes on.
+  // Writes go on.
   await Promise.all([db.checkpoint(location), ...Array.from({ length: 50 }, (_, i) => db.put(`more ${i}`, ''))])
   await assert.rejects(db.checkpoint(location), { code: 'LEVEL_INVALID_ARGUMENT' })
   await assert.rejects(db.checkpoint(''), TypeError)
@@ -52,7 +52,7 @@ test('a checkpoint opens by itself and goes its own way', async function () {
 test('verify tells its progress, and damage by file and offset', async function () {
   const db = new AidbLevel((await filled().then((db) => db.close().then(() => db))).location)
   const steps = []
-  // It waits for the database to open.
+  // The call waits for the database to open.
   const report = await db.verify({ progress: (done, total) => steps.push([done, total]) })
   assert.equal(report.is_ok, true)
   assert.equal(report.entries, 3000)

@@ -1,4 +1,4 @@
-// Compiled, not run: what a TypeScript program may write, and what it may not.
+// Compiled, not run: code that a TypeScript program may write, and code that it may not.
 
 import {
   AidbLevel, type OpenOptions, type RepairReport, type Snapshot, type Stats, type VerifyReport, type WriteReceipt

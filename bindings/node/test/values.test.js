@@ -91,7 +91,8 @@ test('every encoding reads what another wrote', async function () {
 
 test('a string is found as what it is on both sides of what the stack holds of a key', async function () {
   const db = await open()
-  // The native half copies a string to 256 bytes first, and a character may end or be cut off at each of the last.
+  // The native half first copies a string to 256 bytes, and a character may end or be cut off at each of the last
+  // bytes.
   const characters = ['x', 'é', '→', '🌱']
   const keys = characters.flatMap((character) => {
     const length = Buffer.byteLength(character)
@@ -293,7 +294,7 @@ test('values that are read on this thread do not share a byte, whatever their si
     }
 
     for (const [index, value] of found) assert.deepEqual(Buffer.from(value), expected(index))
-    // What is done to one is done to no other.
+    // A change of one does not affect another.
     for (const [, value] of found) value.fill(255)
     const [index, last] = found.pop()
     last.set(expected(index))
@@ -301,7 +302,7 @@ test('values that are read on this thread do not share a byte, whatever their si
     assert.deepEqual(Buffer.from(last), expected(index))
   }
 
-  // Whoever gives one to another thread does not take its neighbours along: it is refused, or copied by an older Node.
+  // A value given to another thread does not take its neighbours along: Node refuses it, or an older Node copies it.
   const small = db.getSync('1')
   try {
     structuredClone(small, { transfer: [small.buffer] })

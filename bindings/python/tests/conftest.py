@@ -1,4 +1,4 @@
-"""What the tests share: databases that spread over every level, and seeds that a failure prints."""
+"""Shared by the tests: databases that spread over every level, and seeds that a failure prints."""
 
 import os
 import random

@@ -67,7 +67,7 @@ class Data:
         return fill(self.rng, self.size() if length is None else length)
 
     def long_key(self, length=None):
-        """A key that begins like a third of the long keys of its kind, and ends like none of them."""
+        """A key whose beginning a third of the long keys of its kind share, and whose end is its own."""
         length = self.size() if length is None else length
         stem = type(self.rng)(self.rng.randrange(3))
         tail = self.rng.randbytes(min(length, 6))

@@ -1,4 +1,4 @@
-"""The database for asyncio: the same answers, without waiting in the event loop."""
+"""The database for asyncio: the same answers, and the event loop never waits."""
 
 import asyncio
 import doctest
@@ -104,7 +104,7 @@ def test_the_event_loop_goes_on_while_a_call_waits(path):
 
 
 def test_an_open_that_is_cancelled_while_it_waits_for_the_lock_leaves_no_thread_behind(path):
-    # The interpreter waits for its threads at the end: Ctrl-C would seem to do nothing.
+    # The interpreter waits for its threads at the end, so Ctrl-C would seem to do nothing.
     async def main():
         async with await aio.open(path):
             before = threading.active_count()
@@ -146,7 +146,7 @@ def test_steps_that_are_cancelled_lose_no_entry(path):
         seen, cancelled = [], 0
         while True:
             step = asyncio.ensure_future(entries.__anext__())
-            # To where it waits for its thread; one that has its entry already is done by then.
+            # Up to the point where it waits for its thread; a step that has its entry already is done by then.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             if cancelled < 5 and step.cancel():
@@ -214,14 +214,14 @@ import asyncio, signal, sys
 import aidb
 from aidb import aio
 
-# Whoever runs the tests in the background has it ignored.
+# A shell that runs the tests in the background makes them ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 mode, name, path = sys.argv[1:]
 arguments = {"checkpoint": [path + "-copy"], "get_many": [[b"a"]]}.get(name, [])
 
 
 class Endless:
-    # Stands for a database whose calls take minutes: they wait as those do, for a lock that nobody lets go.
+    # Stands for a database whose calls take minutes: like those it waits, for a lock that its holder never releases.
     def __getattr__(self, name):
         def call(*arguments, **keywords):
             print("begun", flush=True)
@@ -243,7 +243,7 @@ async def main():
 if mode == "run":
     asyncio.run(main())
 else:
-    # A loop of which nobody cancels the tasks, and a task that nobody drops.
+    # Nobody cancels the tasks of this loop, and nobody drops this task.
     loop = asyncio.new_event_loop()
     kept = loop.create_task(main())
     loop.run_until_complete(kept)
@@ -251,8 +251,8 @@ else:
 
 
 def interrupted(child):
-    """What the child says that is interrupted. A signal between Python's look for signals and its wait for events is noticed
-    with the next one only."""
+    """Returns the output of an interrupted child. Python may look for signals just before one arrives and then wait for
+    events; it notices that signal only with the next one."""
     for _ in range(3):
         child.send_signal(signal.SIGINT)
         try:
@@ -295,7 +295,7 @@ def test_a_verify_whose_task_is_cancelled_stops(path):
             with pytest.raises(asyncio.CancelledError):
                 await verify
             is_cancelled.set()
-            # Other calls are not cancelled, and closing waits until the verification is over.
+            # Other calls are not cancelled, and closing waits for the end of the verification.
             assert (await db.verify())["is_ok"]
             assert await db.get(b"07") == bytes(1 << 18)
         assert len(calls) == 1

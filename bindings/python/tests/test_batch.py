@@ -1,4 +1,4 @@
-"""Write batches: applied together or not at all."""
+"""Write batches: the database applies all of one or nothing."""
 
 import threading
 

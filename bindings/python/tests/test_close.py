@@ -1,5 +1,5 @@
-"""What a closed database gives back while everything made of it is kept. In a process of its own: descriptors and resident
-memory are the process's, and descriptors are limited."""
+"""What a closed database releases while the program keeps everything made of it. In a process of its own, because
+descriptors and resident memory are counted per process, and descriptors are limited."""
 
 import subprocess
 import sys
@@ -75,7 +75,7 @@ for number in range(120):
         first = resident()
 last = resident()
 print(f"{first >> 10} KiB behind 20 databases, {last >> 10} KiB behind 120")
-# A view of 1000 bytes keeps its block, and each of the thirteen handles something small: less than 96 KiB together.
+# A view of 1000 bytes keeps its block, and each of the thirteen handles keeps a little: less than 96 KiB together.
 assert last <= first * 1.1 + 100 * (96 << 10), (first, last)
 """
 

@@ -92,7 +92,7 @@ def test_what_is_not_bytes_like_is_a_type_error(db, wrong):
         lambda: it.seek(wrong),
         lambda: raw.seek(wrong),
         lambda: db.prefixed_db(wrong),
-        # None is no bound there.
+        # None means no bound there.
         lambda: db.approximate_size(1 if wrong is None else wrong, b""),
         lambda: db.approximate_sizes((b"", 1 if wrong is None else wrong)),
     ):
@@ -339,7 +339,7 @@ def test_repair_takes_a_directory_wherever_its_path_leads(path, tmp_path, monkey
         monkeypatch.chdir(path)
         aidb.destroy_db("../new")
         assert sorted(os.listdir("..")) == ["db", "link"], (name, into)
-    # Into the present directory, and what lies in the damaged one is refused.
+    # Repair accepts the current directory as target, and refuses any target inside the damaged database.
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert aidb.repair_db("../link", ".")["is_ok"]

@@ -102,7 +102,7 @@ def test_a_refused_opener_is_told_who_holds_the_database(db, tmp_path):
         written.put(b"k", b"v")
     with aidb.open(tmp_path / "read", read_only=True), pytest.raises(aidb.LockedError) as caught:
         aidb.open(tmp_path / "read")
-    # A reader leaves no name on the disk, but this process knows its own.
+    # A reader leaves no name on the disk, but this process knows its own readers.
     assert caught.value.pid == os.getpid() and caught.value.since >= error.since
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (twin.pid, twin.host, twin.since) == (error.pid, error.host, error.since)
@@ -119,7 +119,7 @@ def test_a_message_says_a_thing_once(db, tmp_path):
 
 
 def damage(path, suffixes):
-    """Flips a byte in the middle of every file with one of these endings; answers how many there were."""
+    """Flips a byte in the middle of every file with one of these endings. Returns how many files there were."""
     files = [file for file in path.iterdir() if file.suffix in suffixes and file.stat().st_size > 0]
     for file in files:
         content = bytearray(file.read_bytes())
@@ -142,7 +142,7 @@ def test_damage_is_an_error_for_reads_and_never_the_end_of_a_walk(path):
         with pytest.raises(aidb.CorruptionError) as caught:
             seen.extend(it)
         assert ".sst" in str(caught.value)
-        # A failed iterator stays failed, and does not look exhausted, until it seeks.
+        # A failed iterator keeps failing, and does not look exhausted, until it seeks.
         for move in (lambda: next(it), it.prev):
             with pytest.raises(aidb.CorruptionError):
                 move()
@@ -161,7 +161,7 @@ try:
     with aidb.open(sys.argv[1]) as db:
         for number in range(64):
             db.put(b"%d" % number, bytes(1 << 16))
-        # Those fit into files of that size; this one does not.
+        # These fit into files of that size; the next one does not.
         db.put(b"large", os.urandom(2 << 20))
 except aidb.IOError as error:
     print(type(error).__name__, error.errno)
@@ -211,7 +211,7 @@ print(raised)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit of memory that the system keeps")
 @pytest.mark.parametrize("what", ["list", "generator", "snapshot", "prefixed", "gets", "iterators", "snapshots", "views", "batches"])
 def test_what_does_not_fit_into_memory_is_a_memory_error(path, what):
-    # Keys were collected, values copied and handles made by calls that end the process or panic where there is no memory.
+    # Earlier code collected keys, copied values and made handles by calls that end the process or panic without memory.
     run = subprocess.run([sys.executable, "-c", SCARCE, str(path), what], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() in (["OutOfMemoryError"], ["MemoryError"])

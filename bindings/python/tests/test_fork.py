@@ -1,4 +1,4 @@
-"""multiprocessing: what a child may do with its parent's handles and its lock, and with a database of its own."""
+"""multiprocessing: what a child may do with its parent's handles and lock, and with a database of its own."""
 
 import asyncio
 import multiprocessing
@@ -17,13 +17,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process"),
 ]
 
-# A child that takes so many seconds hangs.
+# A child that takes this many seconds hangs.
 MAX_SECONDS = 60
 CHILDREN = 20
 
 
 def expect_closed(db, it, snapshot, results):
-    """The body of a child. What it puts is the name of the first call that did not raise, or None."""
+    """The body of a child. It puts the name of the first call that did not raise, or None."""
     calls = {
         "get": lambda: db.get(b"a"),
         "put": lambda: db.put(b"b", b""),
@@ -132,7 +132,7 @@ def test_a_dead_parents_lock_is_free_although_its_child_lives(tmp_path):
     parent.wait()
     with aidb.open(path, lock_timeout=20_000) as db:
         assert db.get(b"a") == b"1"
-    # The child is there still, and opens when nobody else has it open.
+    # The child still runs, and opens the database when nobody else has it open.
     parent.stdin.close()
     assert parent.stdout.readline() == b"done\n"
     parent.stdout.close()
@@ -220,7 +220,7 @@ CHILDREN_OF_THEIR_OWN = """
 @pytest.mark.parametrize("load", ["idle", "load"])
 @pytest.mark.parametrize(("method", "children"), [("fork", 200), ("forkserver", 12), ("spawn", 8)])
 def test_a_child_has_a_database_of_its_own_however_it_was_started(tmp_path, method, children, load):
-    # A file, because the methods other than fork import it again.
+    # A file, because multiprocessing's methods other than fork import it again.
     program = tmp_path / "children.py"
     program.write_text(textwrap.dedent(CHILDREN_OF_THEIR_OWN))
     outcome = subprocess.run(
@@ -232,7 +232,7 @@ def test_a_child_has_a_database_of_its_own_however_it_was_started(tmp_path, meth
 
 
 def fork_and_expect(body, *arguments):
-    """Run ``body`` in a forked child; it must come to its end."""
+    """Run ``body`` in a forked child; the child must finish."""
     child = multiprocessing.get_context("fork").Process(target=body, args=arguments)
     child.start()
     child.join(MAX_SECONDS)
@@ -303,7 +303,7 @@ def expect_closed_from_aio(db):
 def test_a_child_gets_closed_from_an_asyncio_database_of_its_parent(path):
     with asyncio.Runner() as runner:
         db = runner.run(aio.open(path))
-        # From now on it has threads, which the child has not.
+        # From now on the database has threads, which the child does not have.
         runner.run(db.put(b"a", b"1"))
         fork_and_expect(expect_closed_from_aio, db)
         assert runner.run(db.get(b"a")) == b"1"

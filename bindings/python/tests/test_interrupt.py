@@ -1,4 +1,4 @@
-"""Ctrl-C during long calls, and during loops that C drives: the handler of the signal runs, and nothing is lost."""
+"""Ctrl-C during long calls, and during loops that C runs: the signal's handler runs, and nothing is lost."""
 
 import collections
 import itertools
@@ -11,12 +11,12 @@ import pytest
 
 
 class Interrupted(Exception):
-    """What the handler raises in these tests."""
+    """The exception that the handler raises in these tests."""
 
 
 @pytest.fixture
 def interrupt_soon():
-    """A signal comes in a moment, and its handler raises ``Interrupted``."""
+    """Sends a signal in a moment, whose handler raises ``Interrupted``."""
 
     def handler(number, frame):
         raise Interrupted
@@ -28,11 +28,11 @@ def interrupt_soon():
 
 
 def run(calls):
-    """Calls one after the other from C, without a step of the interpreter between them."""
+    """Makes calls one after the other from C, without a step of the interpreter between them."""
     collections.deque(calls, maxlen=0)
 
 
-# Each would take a minute or more if no signal came through.
+# Without the signal each would take a minute or more.
 LONG = {
     "gets": lambda db: run(map(db.get, itertools.repeat(b"00001", 10**9))),
     "puts": lambda db: run(map(db.put, itertools.repeat(b"x", 10**9), itertools.repeat(b""))),
@@ -72,7 +72,7 @@ def test_a_scan_goes_on_behind_an_interrupt_where_it_was(db, interrupt_soon):
         try:
             for key in entries:
                 seen.append(key)
-                # Long enough for signals to come.
+                # Long enough for signals to arrive.
                 if len(seen) % 5000 == 0 and interrupts < 3:
                     run(map(db.get, itertools.repeat(b"000001", 10**9)))
             break
@@ -88,9 +88,9 @@ def test_an_interrupt_in_a_large_batch_is_raised_and_the_batch_is_applied_all_th
     interrupt_soon()
     with pytest.raises(Interrupted):
         batch.write()
-        # A machine that had written it by then.
+        # In case the machine has finished the write by then.
         run(map(db.get, itertools.repeat(b"000001", 10**9)))
-    # Waits until the write is over.
+    # Waits for the end of the write.
     assert len(batch) == 200_000
     assert db.get(b"199999") == value
 
@@ -100,14 +100,14 @@ def test_an_interrupted_open_does_not_take_the_lock_later(db, interrupt_soon):
     with pytest.raises(Interrupted):
         aidb.open(db.name, lock_timeout=300_000)
     db.close()
-    # Whoever was interrupted has given up, or is about to.
+    # The interrupted open has given up, or is about to.
     with aidb.open(db.name, lock_timeout=60_000) as again:
         again.put(b"a", b"1")
 
 
 def test_many_values_are_of_one_point_in_time(db):
     keys = [b"%05d" % number for number in range(5000)]
-    # Signals are looked for after every 128 keys.
+    # The call checks for signals after every 128 keys.
     for count in (0, 1, 127, 128, 129, 255, 256, 257, 999, 1000, 1001, 2000, 5000):
         for key in keys[:count]:
             db.put(key, key)
@@ -116,13 +116,13 @@ def test_many_values_are_of_one_point_in_time(db):
 
 
 def test_large_values_of_get_many_are_read_in_pieces_of_bytes(db):
-    # Pieces of a number of keys took a second where values are large. Handlers run between two pieces.
+    # Pieces counted in keys once took a second for large values. Handlers run between two pieces.
     handled = []
     before = signal.signal(signal.SIGALRM, lambda number, frame: handled.append(number))
     db.put(b"k", bytes(4 << 20))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-        # In pieces of a few keys, each of which takes more than a millisecond.
+        # It reads pieces of a few keys, each of which takes more than a millisecond.
         values = db.get_many([b"k"] * 96)
         between = len(handled)
     finally:
@@ -134,7 +134,8 @@ def test_large_values_of_get_many_are_read_in_pieces_of_bytes(db):
 
 @pytest.fixture
 def handlers_during():
-    """Makes a call while signals come every millisecond; how many of their handlers have run by then, and its answer."""
+    """Makes a call while signals arrive every millisecond. Returns how many handlers have run by then, and its
+    result."""
     handled = []
     before = signal.signal(signal.SIGALRM, lambda number, frame: handled.append(number))
 
@@ -153,12 +154,12 @@ def handlers_during():
 
 
 def delete_many(db, count):
-    """A run of tombstones, which a reader has to pass over in one step."""
+    """A run of tombstones, which a reader has to skip in one step."""
     with db.write_batch() as batch:
         run(map(batch.delete, map(b"k%08d".__mod__, range(count))))
 
 
-# A step looks for signals 20 times in a second; before and after it a handler or two may run, too.
+# A step checks for signals 20 times a second; before and after it a handler or two may run, too.
 STEPS = {
     "next": lambda db: (next, db.iterator(start=b"k"), (b"z", b"")),
     "prev": lambda db: (next, db.iterator(reverse=True, stop=b"z"), (b"a", b"")),
@@ -176,12 +177,12 @@ def test_handlers_run_while_a_step_passes_over_a_run_of_tombstones(db, handlers_
     handled, entry = handlers_during(lambda: step(entries))
     is_brief = time.monotonic() - begin < 0.2
     assert entry == expected
-    # A machine may be so fast that the step is over within the time that is promised.
+    # A fast machine may finish the step within the promised time.
     assert handled >= 3 or is_brief
 
 
 LARGE = 64 << 20
-# Each reads a large value; the first that does so copies it out of a memtable.
+# Each reads a large value; the first read copies it out of a memtable.
 READS = {
     "get": lambda db: db.get(b"k"),
     "item": lambda db: db[b"k"],
@@ -211,7 +212,7 @@ def test_handlers_run_while_a_raw_iterator_copies_a_large_value(db, handlers_dur
 def test_handlers_run_while_a_large_bytearray_is_copied(db, handlers_during):
     value = bytearray(LARGE)
     value[-1] = 7
-    # Nothing is written: the key is too long, which is noticed after the copy.
+    # Nothing is written: the key is too long, which the call notices after the copy.
     handled, _ = handlers_during(lambda: pytest.raises(aidb.InvalidArgumentError, db.put, bytes((16 << 20) + 1), value))
     assert handled >= 6
     db.put(b"k", memoryview(value))
@@ -220,23 +221,23 @@ def test_handlers_run_while_a_large_bytearray_is_copied(db, handlers_during):
 
 def test_an_interrupted_large_put_is_made_before_what_is_written_next_or_never(db, interrupt_soon):
     value, are_there = bytes(2 * LARGE), []
-    # A machine may be fast enough to have written it by then.
+    # A fast machine may have finished the write by then.
     for number in range(20):
         key = b"%d" % number
         with pytest.raises(Interrupted):
-            # In here: on a busy machine the signal comes before the next line.
+            # Inside the block: on a busy machine the signal arrives before the next line.
             interrupt_soon(0.001)
             db.put(key, value)
             run(map(db.get, itertools.repeat(b"x", 10**9)))
         db.put(key, b"next")
         db.flush()
         assert db.get(key) == b"next"
-        # Each put that was made has left a record in the log.
+        # Each completed put has left a record in the log.
         are_there.append(db.stats()["batches_written"] - sum(are_there) - number - 1)
         assert are_there[-1] in (0, 1)
 
 
-# Larger ones are copied in pieces, read and written in another thread. A brief read counts key and value as one piece.
+# Another thread copies, reads and writes larger ones in pieces. A brief read counts key and value as one piece.
 @pytest.mark.parametrize("is_noise", [False, True])
 @pytest.mark.parametrize("length", [(4 << 20) + more for more in (-2, -1, 0, 1, 2)])
 def test_values_and_keys_around_the_size_that_is_large_are_whole_on_every_way(db, length, is_noise):
@@ -309,8 +310,8 @@ def test_an_interrupted_walk_loses_nothing(db, interrupt_soon):
 
 
 def test_a_walk_loses_nothing_where_a_step_takes_long(db):
-    # In the caller's thread a step gives up there, and is taken again in another one. A value of 3 MiB is not large yet, but
-    # some of them are much.
+    # In the caller's thread such a step gives up, and another thread repeats it. A value of 3 MiB is not yet large, but
+    # several of them together are.
     sizes = [0, 3 << 20, 3 << 20, 3 << 20, 3 << 20, 5 << 20, 0, 5 << 20, 3 << 20, 0, 0, 6 << 20]
     entries = [(b"a%03d" % number, b"") for number in range(100)]
     entries += [(b"l%02d" % number, bytes([number]) * size) for number, size in enumerate(sizes)]
@@ -320,7 +321,7 @@ def test_a_walk_loses_nothing_where_a_step_takes_long(db):
     delete_many(db, 100_000)
     run(map(db.delete, map(b"l%02d~%06d".__mod__, [(number % 12, number) for number in range(100_000)])))
     snapshot = db.snapshot()
-    # Hidden from the snapshot.
+    # The snapshot does not see these.
     with db.write_batch() as batch:
         run(map(lambda key: batch.put(key, b""), map(b"m%06d".__mod__, range(100_000))))
     for _ in ("memtable", "tables"):
@@ -363,7 +364,7 @@ def test_a_raw_iterator_stands_on_no_entry_behind_an_interrupted_move(db, interr
     interrupt_soon()
     try:
         raw.next()
-        # A machine that had passed over them by then.
+        # In case the machine has skipped them by then.
         run(map(raw.seek, itertools.repeat(b"a", 10**9)))
     except Interrupted:
         pass
@@ -380,7 +381,7 @@ def test_a_raw_iterator_stands_on_no_entry_behind_an_interrupted_move(db, interr
 
 
 def test_a_large_value_is_whole_or_an_error_whatever_a_handler_does_to_the_walk(path):
-    # A step back that fails leaves the window where it was, and nothing of it is shown any more.
+    # A failed step back leaves the window where it was, and shows no more of it.
     value = b"\x07" * (32 << 20)
     with aidb.open(path, compression="none") as db:
         db.put(b"a", b"x" * 1000)
@@ -401,7 +402,7 @@ def test_a_large_value_is_whole_or_an_error_whatever_a_handler_does_to_the_walk(
                 handled += 1
                 if handled == wanted:
                     try:
-                        # Where the step is over already, it leads back to its entry.
+                        # If the step is over already, this leads back to its entry.
                         assert entries.prev() == (b"b", value)
                     except aidb.CorruptionError:
                         pass

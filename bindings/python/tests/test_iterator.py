@@ -226,7 +226,7 @@ def random_walk(db, rng, model):
     entries = sorted((key, value) for key, value in model.items() if in_range(key, **range_))
     # The place of the iterator: before entries[at], in ascending order.
     at = len(entries) if reverse else 0
-    # Writes behind the iterator's back, which it must not see.
+    # Writes that the iterator must not see.
     db.put(b"unseen", b"")
     db.delete(b"unseen")
     for _ in range(rng.choice([5, 20])):

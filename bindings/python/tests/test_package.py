@@ -1,4 +1,4 @@
-"""The package as it is installed: from the wheel, with its stubs, licences, documentation and version."""
+"""The installed package: from the wheel, with its stubs, licences, documentation and version."""
 
 import doctest
 import inspect
@@ -46,7 +46,7 @@ def test_the_wheel_has_stubs_and_licences_and_serves_every_python_from_3_11():
 
 
 def check_licences(read):
-    """`read(end of a name)` must give the text of each licence, and not a path to it."""
+    """`read(end of a name)` must return the text of each licence, not a path to it."""
     assert read("LICENSE-MIT").count(b"Permission is hereby granted") == 1
     assert b"Apache License" in read("LICENSE-APACHE") and len(read("LICENSE-APACHE")) > 10_000
     notices = read("THIRD-PARTY-LICENSES").decode()
@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_texts_of_its_licences_and_no_debug_information():
     wheel = zipfile.ZipFile(os.environ.get("AIDB_WHEEL") or pytest.skip("AIDB_WHEEL names no wheel"))
     check_licences(lambda end: wheel.read(only(name for name in wheel.namelist() if name.endswith("licenses/" + end))))
     module = wheel.read(only(name for name in wheel.namelist() if name.endswith(".so")))
-    # As the names of an ELF file's sections stand in it.
+    # In the form of section names in an ELF file.
     assert b"\0.debug_line\0" not in module and b"\0.dynsym\0" in module
 
 

@@ -1,4 +1,4 @@
-"""Several threads, the interpreter's lock, forks, garbage and the end of the process. Nothing here sleeps."""
+"""Several threads, the interpreter's lock, forks, garbage and the end of the process. No test sleeps."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ import pytest
 
 @pytest.fixture
 def never_switching():
-    """No thread is made to let the interpreter go: another one runs only when a call releases it."""
+    """The interpreter never makes a thread release its lock: another thread runs only when a call releases it."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1000)
     yield
@@ -73,7 +73,7 @@ def test_another_thread_runs_while_an_operation_does(db, never_switching, name):
     thread = threading.Thread(target=other)
     thread.start()
     go.set()
-    # Each call lets the interpreter go for a moment; the other thread takes it in one of them, or never.
+    # Each call releases the interpreter's lock for a moment; the other thread takes it in one of them, or never.
     for _ in range(200_000):
         if ran:
             break
@@ -93,13 +93,13 @@ def test_a_call_that_waits_lets_the_thread_it_waits_for_run(path, never_switchin
     thread = threading.Thread(target=close_first)
     thread.start()
     go.set()
-    # Waits for the other thread, which can only close while this one has released the interpreter.
+    # Waits for the other thread, which can close only while this one has released the interpreter's lock.
     aidb.open(path, lock_timeout=60_000).close()
     thread.join()
 
 
 def run_all(count, work):
-    """Runs ``work(index)`` in ``count`` threads that start together; raises what any of them raised."""
+    """Runs ``work(index)`` in ``count`` threads that start together; raises an exception of any of them."""
     barrier, failures = threading.Barrier(count), []
 
     def run(index):

@@ -1,4 +1,4 @@
-"""Writes that wait for others: Ctrl-C ends the wait, and what was interrupted is not written later."""
+"""Writes that wait for others: Ctrl-C ends the wait, and an interrupted write is not made later."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-# What takes longer hangs. The promise is 0.2 s; the machine may be busy.
+# A process that takes longer hangs. The promise is 0.2 s; the machine may be busy.
 MAX_SECONDS = 60
 CHILD = textwrap.dedent("""
     import signal
@@ -42,7 +42,7 @@ CHILD = textwrap.dedent("""
 
     written = []
 
-    # Far more than the memtables may take.
+    # Far more than the memtables may hold.
     for number in range(10_000):
         if is_interrupted(lambda: db.put(b"%05d" % number, bytes(10_000))):
             break
@@ -84,7 +84,7 @@ def ptrace(request, thread):
 
 
 def freeze_all_but_the_main_thread(process):
-    """Stops the threads of the database, so that nothing is flushed, and returns them."""
+    """Stops the threads of the database, so that it flushes nothing, and returns them."""
     threads = [int(thread) for thread in os.listdir(f"/proc/{process}/task")]
     threads.remove(process)
     for thread in threads:
@@ -102,7 +102,7 @@ def test_a_write_that_waits_ends_with_an_interrupt_and_is_not_made_later(path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    # Who reads from it need not wait for ever.
+    # The test, which reads from the child, must not wait for ever.
     watchdog = threading.Timer(MAX_SECONDS, child.kill)
     watchdog.start()
     try:
@@ -128,7 +128,7 @@ SLOW_DISK = r"""
     #include <stdlib.h>
     #include <unistd.h>
 
-    /* Made durable is nothing while the file SLOW is there; who waits for that makes the file MET. */
+    /* Nothing becomes durable while the file SLOW exists; a waiting call creates the file MET. */
     int fdatasync(int file) {
         (void)file;
         while (access(getenv("SLOW"), F_OK) == 0) {
@@ -171,7 +171,7 @@ SYNCED = textwrap.dedent("""
     db = aidb.open(sys.argv[1])
     db.put(b"kept", b"", sync=True)
     db.put(b"removed", b"", sync=True)
-    # Longer than a quick disk is trusted to be so still.
+    # Longer than the time for which the engine relies on an earlier fast sync.
     time.sleep(1.5)
     open(os.environ["SLOW"], "w").close()
     writes = {

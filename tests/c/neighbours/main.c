@@ -1,4 +1,4 @@
-/* A program with functions of zstd's names, and another static library of Rust: neighbours DIRECTORY
+/* A program with functions of zstd's names, and another static Rust library: neighbours DIRECTORY
  *
  * AiDb must use its own zstd, and the program its own.
  */
@@ -12,7 +12,7 @@ extern uint64_t neighbour_count(uint64_t count);
 
 static int called;
 
-/* What AiDb calls in its own zstd to compress, and to read back. */
+/* AiDb calls these functions of its own zstd to compress, and to read back. */
 size_t ZSTD_compressCCtx(void) { return (size_t)++called; }
 size_t ZSTD_compress2(void) { return (size_t)++called; }
 size_t ZSTD_decompressDCtx(void) { return (size_t)++called; }

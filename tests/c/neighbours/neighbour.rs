@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{catch_unwind, resume_unwind};
 use std::thread;
 
-/// The number of different texts that a thread makes of the numbers below `count`; uses threads, memory and unwinding.
+/// How many different texts a thread makes of the numbers below `count`; uses threads, memory and unwinding.
 #[unsafe(no_mangle)]
 pub extern "C" fn neighbour_count(count: u64) -> u64 {
     let made = thread::spawn(move || {

@@ -2,10 +2,11 @@
 
 use crate::{Fill, Random, Sizes};
 
-/// Long keys begin with one of so many stems of each kind, so that some share nearly all of their bytes and some nothing.
+/// Long keys begin with one of this many stems of each kind, so that some share nearly all of their bytes and some
+/// nothing.
 const STEMS: u64 = 3;
 
-/// A key as a test prints it: it may have megabytes.
+/// A key in printable form: it may have megabytes.
 pub fn shown(key: &[u8]) -> String {
     const MAX_SHOWN: usize = 40;
     match key.len() > MAX_SHOWN {
@@ -18,8 +19,8 @@ pub fn shown(key: &[u8]) -> String {
     }
 }
 
-/// The kind of bytes and the number of the stem that a long key begins with, if one is what it was drawn from: two with
-/// the same stem have nearly all of their bytes in common.
+/// The kind of bytes and the number of the stem at the start of a long key, if it was drawn from one. Two keys with the
+/// same stem have nearly all of their bytes in common.
 pub fn stem_of(key: &[u8]) -> Option<(Fill, u64)> {
     const ENOUGH: usize = 64;
     if key.len() < ENOUGH {
@@ -42,7 +43,7 @@ impl Random {
         (0..length).map(|_| *self.pick(&ALPHABET)).collect()
     }
 
-    /// A key whose length comes from `sizes`: a stem that a few others begin with too, then a short key.
+    /// A key with a length from `sizes`: a stem that a few other keys share, then a short key.
     pub fn long_key(&mut self, sizes: &Sizes) -> Vec<u8> {
         let (length, fill) = (self.size(sizes), *self.pick(&Fill::ALL));
         self.key_of(length, fill)
@@ -56,7 +57,7 @@ impl Random {
         key
     }
 
-    /// A key: mostly short, one in fifty of a length from `sizes`.
+    /// A key: mostly short, one in fifty with a length from `sizes`.
     pub fn any_key(&mut self, sizes: &Sizes) -> Vec<u8> {
         match self.one_in(50) {
             true => self.long_key(sizes),
@@ -69,7 +70,7 @@ impl Random {
         self.value_of(&Sizes::USUAL)
     }
 
-    /// A value whose length comes from `sizes`, of any kind of bytes.
+    /// A value with a length from `sizes`, of any kind of bytes.
     pub fn value_of(&mut self, sizes: &Sizes) -> Vec<u8> {
         let length = self.size(sizes);
         let fill = *self.pick(&Fill::ALL);

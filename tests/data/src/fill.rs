@@ -1,8 +1,8 @@
-//! What a value is made of: how well it compresses decides which way a block goes.
+//! The bytes of a value: how well it compresses decides which way the code takes with a block.
 
 use crate::Random;
 
-/// How the bytes of a value are made.
+/// A way to make the bytes of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fill {
     /// One byte over and over: compresses to nearly nothing.
@@ -11,7 +11,7 @@ pub enum Fill {
     Text,
     /// Eight bytes of noise, eight dots: near the eighth that a block must shrink by to be stored compressed.
     Half,
-    /// No codec shrinks it.
+    /// Noise, which no codec shrinks.
     Noise,
     /// Runs of up to a thousand bytes, of one byte or of noise in turn.
     Runs,
@@ -63,7 +63,7 @@ impl Fill {
     }
 }
 
-/// Adds noise until there are `length` bytes, or a few more.
+/// Adds noise up to `length` bytes, or a few more.
 fn noise(random: &mut Random, length: usize, bytes: &mut Vec<u8>) {
     while bytes.len() < length {
         bytes.extend_from_slice(&random.next().to_le_bytes());

@@ -1,9 +1,9 @@
-//! A stream of random numbers that its seed decides.
+//! A stream of random numbers from a seed.
 //!
 //! The generator is SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014):
 //! the same seed gives the same test on every machine.
 
-/// A stream of numbers that its seed decides, or bytes that somebody else chose.
+/// A stream of numbers from a seed, or from given bytes.
 #[derive(Clone, Debug)]
 pub struct Random {
     source: Source,
@@ -12,11 +12,11 @@ pub struct Random {
 #[derive(Clone, Debug)]
 enum Source {
     State(u64),
-    /// What is left of them.
+    /// The bytes that are left.
     Bytes(std::collections::VecDeque<u8>),
 }
 
-/// The seed of a test that nobody gave one.
+/// The seed of a test that was given none.
 const USUAL_SEED: u64 = 0x2026_1130;
 
 impl Random {
@@ -27,21 +27,21 @@ impl Random {
         }
     }
 
-    /// The stream that `bytes` spell, for a fuzzer: each number takes as many bytes as its bound has. After the last of them
-    /// all numbers are 0.
+    /// The stream that `bytes` spell, for a fuzzer: each number takes as many bytes as its bound has. After the last
+    /// byte all numbers are 0.
     pub fn of_bytes(bytes: &[u8]) -> Random {
         Random {
             source: Source::Bytes(bytes.iter().copied().collect()),
         }
     }
 
-    /// Whether bytes are all taken; a seed is never.
+    /// Whether no bytes are left; a seed never runs out.
     pub fn is_exhausted(&self) -> bool {
         matches!(&self.source, Source::Bytes(bytes) if bytes.is_empty())
     }
 
-    /// A seed from `variable` (decimal or 0x...), or the usual one: what passes today passes tomorrow. Also whether it was
-    /// given.
+    /// A seed from `variable` (decimal or 0x...), or the usual one: a test that passes today passes tomorrow. Also
+    /// whether the variable was set.
     pub fn seed_from(variable: &str) -> (u64, bool) {
         if let Ok(text) = std::env::var(variable) {
             let parsed = match text.strip_prefix("0x") {
@@ -73,7 +73,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number of so many of the bytes.
+    /// A number from `count` of the bytes.
     fn number_of(&mut self, count: u32) -> u64 {
         let Source::Bytes(bytes) = &mut self.source else {
             return self.next();
@@ -89,7 +89,7 @@ impl Random {
         self.number_of(bits.div_ceil(8)) % end
     }
 
-    /// An index of something that has `length` items, at least one.
+    /// An index into `length` items; there must be at least one.
     pub fn index(&mut self, length: usize) -> usize {
         self.below(length as u64) as usize
     }
@@ -104,7 +104,7 @@ impl Random {
         &choices[self.index(choices.len())]
     }
 
-    /// Puts `items` in any order.
+    /// Puts `items` in random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for at in (1..items.len()).rev() {
             items.swap(at, self.index(at + 1));

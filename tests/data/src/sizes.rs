@@ -1,6 +1,6 @@
 //! Sizes and counts on both sides of the thresholds.
 //!
-//! A threshold counts what is around a value as well: the lengths before it, the other entries of its block, the header
+//! A threshold also counts the bytes around a value: the lengths before it, the other entries of its block, the header
 //! of its record. So beside the exact sizes -1, 0 and +1 there are some a little below.
 
 use std::collections::BTreeSet;
@@ -9,15 +9,15 @@ use std::sync::LazyLock;
 use crate::thresholds::{THRESHOLDS, Unit, values};
 use crate::{Random, Threshold};
 
-/// How far below a threshold what surrounds a value may put it.
+/// How far below a threshold a value may lie and still reach it with the bytes around it.
 const SURROUNDINGS: u64 = 64;
-/// Sizes at which nothing is expected to happen.
+/// Small sizes, at which the code changes nothing.
 const EVERYDAY: u64 = 120;
 
 static BYTES: LazyLock<Vec<u64>> = LazyLock::new(|| values(Unit::Bytes));
 static COUNTS: LazyLock<Vec<u64>> = LazyLock::new(|| values(Unit::Count));
 
-/// Which sizes a test can afford.
+/// The sizes that a test can afford.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     most: usize,
@@ -25,17 +25,17 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// What a test can afford whose values are drawn by the thousand.
+    /// For tests that draw thousands of values.
     pub const USUAL: Sizes = Sizes::new(1 << 19, 700);
 
-    /// No size is above `most`, and the mean is about `mean` at most: thresholds that are larger than a few times `mean`
-    /// are drawn as rarely as that takes.
+    /// No size is above `most`, and the mean is about `mean` at most: thresholds larger than a few times `mean` are
+    /// drawn rarely enough for that.
     pub const fn new(most: usize, mean: usize) -> Sizes {
         Sizes { most, mean }
     }
 
-    /// What a history can afford: most draw small sizes and can be long, some draw larger ones and should be short.
-    /// The second is by what to divide the length of the usual history.
+    /// For histories: most draw small sizes and can be long, some draw larger ones and should be short. The second
+    /// result is the divisor for the length of the usual history.
     pub fn of_a_history(random: &mut Random) -> (Sizes, u64) {
         match random.below(40) {
             0..28 => (Sizes::new(1 << 17, *random.pick(&[60, 500, 1500])), 1),
@@ -98,8 +98,7 @@ impl Random {
         }
     }
 
-    /// How many there are of something, such as operations in a batch or versions of a key: few, or near a threshold; at
-    /// most `most`.
+    /// A count, such as of operations in a batch or versions of a key: small, or near a threshold; at most `most`.
     pub fn count(&mut self, most: u64) -> u64 {
         let affordable = COUNTS.partition_point(|value| *value < most);
         if affordable > 0 && self.one_in(4) {

@@ -1,10 +1,10 @@
 //! The constants of the engine at which code takes another way.
 //!
-//! To add one: a row here, with the file below `core/src` that defines it. Sizes and counts near it are then drawn by every
-//! random test that can afford them. `tests/documents/constants.rs` fails while a constant is neither here nor in
-//! its list of those that change no path, and if a value here is not the constant's.
+//! To add one, write a row here, with the file below `core/src` that defines it. Every random test that can afford
+//! sizes and counts near it then draws them. `tests/documents/constants.rs` fails while a constant is neither here nor
+//! in its list of constants that change no path, and if a value here differs from the constant's.
 
-/// What a threshold counts.
+/// The unit of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes of a key, a value, or something made of them.
@@ -13,16 +13,16 @@ pub enum Unit {
     Count,
 }
 
-/// A number on whose two sides code takes different ways.
+/// A number at which code takes another way.
 #[derive(Clone, Copy, Debug)]
 pub struct Threshold {
-    /// The constant, or what the number is if no constant has it.
+    /// The constant, or a description if no constant has the number.
     pub name: &'static str,
-    /// The file below `core/src`; empty where the number is no constant.
+    /// The file below `core/src`; empty if no constant has the number.
     pub file: &'static str,
     /// The number.
     pub value: u64,
-    /// What it counts.
+    /// The unit.
     pub unit: Unit,
 }
 
@@ -44,7 +44,7 @@ const fn count(file: &'static str, name: &'static str, value: u64) -> Threshold 
     }
 }
 
-/// Every threshold; those of constants first, by file.
+/// Every threshold; constants first, by file.
 pub const THRESHOLDS: &[Threshold] = &[
     bytes(
         "batch.rs",
@@ -133,7 +133,7 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("wal/writer.rs", "MAX_ZERO_AHEAD", 1 << 20),
     bytes("wal/writer.rs", "MIN_ZERO_AHEAD", 4 << 10),
     bytes("wal/writer.rs", "LARGE_RECORD_BYTES", 32 << 10),
-    // Numbers that are no constant of their own.
+    // Numbers without a constant of their own.
     bytes("", "the smallest length that takes two bytes", 1 << 7),
     bytes("", "the smallest length that takes three bytes", 1 << 14),
     bytes("", "the smallest length that takes four bytes", 1 << 21),

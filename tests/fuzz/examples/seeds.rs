@@ -1,4 +1,4 @@
-//! Writes the seed corpus, `corpus/`, from what the engine itself writes; the same bytes every time.
+//! Writes the seed corpus, `corpus/`, from files that the engine writes; the same bytes every time.
 //!
 //! `cargo run --example seeds` in tests/fuzz, after a change to a format.
 
@@ -27,7 +27,7 @@ fn save(target: &str, name: &str, parts: &[&[u8]]) {
     std::fs::write(path.join(name), parts.concat()).expect("the corpus can be written");
 }
 
-/// The files of a database in which `work` was done, by name.
+/// The files, by name, of a database after `work`.
 fn files(options: Options, work: impl FnOnce(&DB)) -> Vec<(String, Vec<u8>)> {
     let env = MemEnv::new();
     env.hold_clock(Some(1_700_000_000_000_000));
@@ -90,7 +90,7 @@ fn wal_batch_table_manifest() {
     });
     for (name, files) in &logs {
         for (_, bytes) in files.iter().filter(|(name, _)| name.ends_with(".log")) {
-            // The log was given room in advance.
+            // The engine preallocates the log.
             let written = bytes
                 .iter()
                 .rposition(|byte| *byte != 0)
@@ -166,7 +166,7 @@ fn manifest(name: &str, files: &[(String, Vec<u8>)]) {
     }
 }
 
-/// Directories with one table, one log, and both, of a database that was left and one that was closed.
+/// Directories with one table, with one log, and with both, of a database that was left open and one that was closed.
 fn directories() {
     let small = || Options::new().block_size(128).block_restart_interval(4);
     let write = |db: &DB, entries, value| {
@@ -201,13 +201,13 @@ fn directories() {
     }
 }
 
-/// What the input holds of a directory: of the last log and table if there are several.
+/// The files of a directory that go into the input: the last log and the last table if there are several.
 fn directory(files: &[(String, Vec<u8>)]) -> aidb_fuzz::Directory {
     let last = |is_wanted: fn(&str) -> bool| {
         let found = files.iter().rfind(|(name, _)| is_wanted(name));
         let (name, bytes) = found.cloned().unwrap_or_default();
         let digits: String = name.chars().filter(char::is_ascii_digit).collect();
-        // The log was given room in advance.
+        // The engine preallocates the log.
         let written = bytes.iter().rposition(|byte| *byte != 0);
         let bytes = bytes[..written.map_or(0, |last| last + 1)].to_vec();
         (digits.parse().unwrap_or(99), bytes)
@@ -275,7 +275,7 @@ fn interface() {
     let mut random = Random::new(1);
     let mut names = BTreeSet::new();
     let (mut saved, mut large) = (0, 0);
-    // A key that is too long is never decoded.
+    // A decoded history never has a key that is too long.
     while names.len() < NAMES.len() - 1 || large < 4 {
         let bytes: Vec<u8> = (0..400).map(|_| random.next() as u8).collect();
         let history = History::decode(&bytes);

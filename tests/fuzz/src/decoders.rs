@@ -1,13 +1,13 @@
-//! Decodes whole files through `aidb::inspect`, and asserts what must hold of whatever a decoder accepts, so that a wrong
-//! answer stops the fuzzer like a panic does:
+//! Decodes whole files through `aidb::inspect`, and asserts facts about everything that a decoder accepts, so that a
+//! wrong answer stops the fuzzer like a panic does:
 //!
-//! * DECODER-1  What was decoded lies within the bytes it was decoded from, in order.
-//! * DECODER-2  What can be encoded again decodes to the same.
-//! * DECODER-3  A table that passes its check is walked to its end, and has as many entries as it says.
-//! * DECODER-4  An error is `Corruption` or `Unsupported`: the bytes are in memory, and no bug of ours.
-//! * DECODER-5  What the engine accepts, the decoder does, too.
+//! * DECODER-1  Decoded parts lie within the bytes they were decoded from, in order.
+//! * DECODER-2  A decoded value that can be encoded decodes to the same value again.
+//! * DECODER-3  A table that passes its check can be walked to its end, and has as many entries as it says.
+//! * DECODER-4  An error is `Corruption` or `Unsupported`: the bytes are in memory, so no other error can occur.
+//! * DECODER-5  The decoder accepts all that the engine accepts.
 //!
-//! Elsewhere: what must hold of parts that are not public (`aidb::fuzz_checks`).
+//! `aidb::fuzz_checks` has the assertions about private parts.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use aidb::env::{Env, MemEnv};
 use aidb::inspect::{self, Current, Edit, Log, Manifest, Operation, Table};
 use aidb::{ErrorKind, FileNumber, Result, ValueKind, WriteBatch, fuzz_checks};
 
-/// Entries walked at most: a compressed block of a few bytes can hold millions.
+/// The most entries to walk: a compressed block of a few bytes can hold millions.
 const MAX_ENTRIES: u64 = 20_000;
 const PATH: &str = "/file";
 
@@ -38,7 +38,7 @@ fn env(bytes: &[u8]) -> Result<MemEnv> {
     Ok(env)
 }
 
-/// Reads a log, up to `limit` if the next log named one, and the batches in it.
+/// Reads a log, up to `limit` if a next log named one, and the batches in it.
 pub fn log(bytes: &[u8], limit: Option<u64>) -> Result<()> {
     let env = env(bytes)?;
     let Some(mut log) = checked(Log::open(&env, Path::new(PATH)))? else {
@@ -148,7 +148,7 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<()> {
     recovered.map(|_| ())
 }
 
-/// Reads every edit of a manifest; its file id.
+/// Reads every edit of a manifest. Returns its file id.
 fn edits(bytes: &[u8]) -> Result<u64> {
     let env = env(bytes)?;
     let mut manifest = checked(Manifest::open(&env, Path::new(PATH)))?;

@@ -1,9 +1,9 @@
-//! The whole interface: an input is decoded into a history of `aidb_tests`, which is run on files in memory and judged by
-//! its model, with injected faults and losses of power.
+//! The whole interface: decodes an input into a history of `aidb_tests` and runs it on files in memory, with injected
+//! faults and power losses; the history's model judges the answers.
 
 use aidb_tests::history::{History, Place, printed, run};
 
-/// Runs the history that the input spells. Where that fails, each of its operations is printed.
+/// Runs the history that the input spells. If it fails, prints each of its operations.
 pub fn interface(input: &[u8]) {
     let history = History::decode(input);
     if let Err(failure) = run(&history, 0, &Place::Memory) {

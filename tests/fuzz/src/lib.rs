@@ -1,9 +1,10 @@
-//! What the fuzz targets in `fuzz_targets/` run. docs/testing.md, "Fuzzing and sanitizers", says how.
+//! The functions that the fuzz targets in `fuzz_targets/` run; see docs/testing.md, "Fuzzing and sanitizers".
 //!
-//! A target takes any bytes. Those of the decoders begin with a byte whose lowest bit says whether checksums are
-//! left as they are; mostly they are made right (`seal.rs`), so that the fuzzer gets behind them.
-//! `decoders.rs` says what is asserted of their answers. `open.rs` makes a directory of them, and `interface.rs` reads them as operations on a whole database. A finding is a panic, a failed assertion, an
-//! allocation beyond [`MAX_BYTES`] that was not asked for fallibly, or an input that takes ten seconds.
+//! A target takes any bytes. The input of a decoder begins with a byte whose lowest bit says whether its checksums stay
+//! as they are; mostly the target corrects them (`seal.rs`), so that the fuzzer gets past them. `decoders.rs` has the
+//! assertions about the decoders' answers. `open.rs` makes a directory of an input, and `interface.rs` reads an input
+//! as operations on a whole database. A finding is a panic, a failed assertion, an infallible allocation beyond
+//! [`MAX_BYTES`], or an input that takes ten seconds.
 
 mod decoders;
 mod interface;
@@ -17,16 +18,16 @@ use aidb::{Options, fuzz_checks};
 pub use interface::interface;
 pub use open::{Directory, open};
 
-/// No allocation is larger. Inputs have kilobytes, so whoever wants more has believed a length.
+/// The largest permitted allocation. Inputs have kilobytes, so a larger request has trusted a length.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// Refuses what is larger than [`MAX_BYTES`]: a fallible reservation gets its error, any other ends the process.
+/// Refuses allocations larger than [`MAX_BYTES`]: a fallible reservation gets its error, any other ends the process.
 struct Bounded;
 
 #[global_allocator]
 static ALLOCATOR: Bounded = Bounded;
 
-// SAFETY: every call goes to `System` unchanged, or answers null, which says that there is no memory.
+// SAFETY: every call goes to `System` unchanged, or returns null, which says that there is no memory.
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match layout.size() <= MAX_BYTES {
@@ -58,8 +59,8 @@ unsafe impl GlobalAlloc for Bounded {
     }
 }
 
-/// What the standard library seeds its hash maps from. The same in every process, so that a run with the same seed and
-/// number of executions is the same run.
+/// Seeds the hash maps of the standard library. The seed is the same in every process, so that two runs with the same
+/// seed and number of executions are the same.
 ///
 /// # Safety
 /// `buffer` has room for `length` bytes, as the kernel's own demands.
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, _flags: u32) 
     length as isize
 }
 
-/// The input after its mode, and whether its checksums are to be made right.
+/// The input after its mode, and whether to correct its checksums.
 fn mode(input: &[u8]) -> Option<(bool, Vec<u8>)> {
     let (mode, rest) = input.split_first()?;
     Some((mode & 1 == 0, rest.to_vec()))
@@ -97,7 +98,7 @@ pub fn batch(input: &[u8]) {
     let _ = decoders::batch(input);
 }
 
-/// The number of a codec, then a data block as that codec stores it.
+/// The number of a codec, then a data block in that codec's form.
 pub fn block(input: &[u8]) {
     let Some((codec, payload)) = input.split_first() else {
         return;

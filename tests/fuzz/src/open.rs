@@ -1,8 +1,8 @@
-//! A directory of one CURRENT, one manifest, one log and one table, all from the input: opened, read, checked, written
-//! to, reopened and repaired.
+//! A directory of one CURRENT, one manifest, one log and one table, all from the input. The target opens it, reads,
+//! checks, writes, reopens and repairs.
 //!
-//! Whatever the bytes are, each call answers or fails with `Corruption` or `Unsupported`; what was written to a
-//! database that opened is there when it opens again; and what repair makes is a sound database of what it says it is.
+//! Whatever the bytes are, each call succeeds or fails with `Corruption` or `Unsupported`. Data written to a database
+//! that opened is there after a reopening. Repair makes a sound database that agrees with its report.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::seal;
 
 const DAMAGED: &str = "/damaged";
 const REPAIRED: &str = "/repaired";
-/// The time does not pass: an input does the same each time.
+/// The clock stands still: an input does the same each time.
 pub(crate) const STARTED_MICROS: u64 = 1_700_000_000_000_000;
-/// Entries walked at most: a compressed block of a few bytes can hold many.
+/// The most entries to walk: a compressed block of a few bytes can hold many.
 const MAX_ENTRIES: usize = 20_000;
 
-/// The files of a small database, as an input holds them.
+/// The files of a small database, as an input stores them.
 pub struct Directory {
     /// The numbers in the names of manifest, log and table.
     pub numbers: [u8; 3],
@@ -44,7 +44,7 @@ impl Directory {
         out
     }
 
-    /// The files, with checksums made right if the lowest bit of the mode is 0; and the mode.
+    /// The files, with correct checksums if the lowest bit of the mode is 0; and the mode.
     fn decode(input: &[u8]) -> Option<(u8, Directory)> {
         let (head, mut rest) = input.split_first_chunk::<9>()?;
         let [mode, first, second, third, current, lengths @ ..] = *head;
@@ -90,8 +90,8 @@ impl Directory {
     }
 }
 
-/// Runs the input. Bit 1 of the mode: the damaged directory is not opened before it is repaired. Bit 2: compaction
-/// is due at once.
+/// Runs the input. Bit 1 of the mode: repairs the damaged directory without opening it first. Bit 2: compaction is due
+/// at once.
 pub fn open(input: &[u8]) {
     let Some((mode, directory)) = Directory::decode(input) else {
         return;
@@ -113,15 +113,15 @@ pub fn open(input: &[u8]) {
     repair(&options);
 }
 
-/// What is said of a directory that nothing proves to be AiDb's.
+/// The error for a directory that nothing proves to be AiDb's.
 const NOT_OURS: [&str; 3] = [
     "is not a database",
     "not of AiDb",
     "holds no part of an AiDb database",
 ];
 
-/// The answer; `None` if what was asked is damaged, or newer than this build, or so damaged that nothing tells any
-/// more that it was a database.
+/// The answer; `None` if the file is damaged, or newer than this build, or so damaged that nothing any longer shows
+/// that it was a database.
 fn checked<T>(result: Result<T>) -> Option<T> {
     match result {
         Ok(answer) => Some(answer),
@@ -150,7 +150,7 @@ fn scan(db: &DB) -> Result<usize> {
 }
 
 fn use_and_reopen(options: &Options) {
-    // Nothing is changed by a reader.
+    // A reader changes nothing.
     let as_reader = DB::open(DAMAGED, options.clone().read_only(true));
     let seen = checked(as_reader).map(|db| checked(scan(&db)));
     let Some(db) = checked(DB::open(DAMAGED, options.clone())) else {

@@ -1,6 +1,6 @@
-//! Makes the checksums of a damaged file right, so that a decoder reads on. Layout: docs/format.md.
+//! Corrects the checksums of a damaged file, so that a decoder reads on. Layout: docs/format.md.
 //!
-//! Written from the document and not from the engine's code. Each function goes as far as the bytes make sense.
+//! The code follows the document, not the engine's code. Each function goes as far as the bytes make sense.
 
 use aidb::fuzz_checks;
 
@@ -13,7 +13,7 @@ pub const PACKED_BYTES: usize = HEAD_BYTES + 2 * SLOT_BYTES;
 
 const LOG_HEADER_BYTES: usize = 64;
 const LOG_BLOCK_BYTES: usize = 32 << 10;
-/// What every fragment's header begins with, and the longest one.
+/// The start of every fragment's header, and the length of the longest header.
 const FIXED_HEADER_BYTES: usize = 11;
 const MAX_HEADER_BYTES: usize = 26;
 
@@ -45,7 +45,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes))
 }
 
-/// The file header and every fragment that the one before leads to.
+/// The file header and every fragment to which its predecessor leads.
 pub fn wal(log: &mut [u8]) {
     let _ = seal_wal(log);
 }
@@ -165,7 +165,7 @@ pub fn unpack_manifest(packed: &[u8]) -> Vec<u8> {
     manifest
 }
 
-/// Head, slots, and every record that the one before leads to.
+/// Head, slots, and every record to which its predecessor leads.
 pub fn manifest(manifest: &mut [u8]) {
     let _ = seal_manifest(manifest);
 }

@@ -1,15 +1,15 @@
-//! Whether a database shows what a model has, in each way of reading.
+//! Compares a database with a model, in each way of reading.
 //!
-//! An error of the engine stays one, so that whoever injected a fault can tell a failed read from a wrong one.
+//! An error of the engine stays an error, so that a test that injects faults can tell a failed read from a wrong one.
 
 use aidb::{DB, IterOptions, Result, Snapshot};
 
 use crate::{Model, shown};
 
-/// What is wrong with what was read, if anything is.
+/// The difference, if there is one.
 pub type Differs = Option<String>;
 
-/// Everything that an iterator shows.
+/// All entries of an iterator.
 pub fn contents(db: &DB) -> Result<Model> {
     let mut model = Model::new();
     for entry in db.iter() {
@@ -51,12 +51,12 @@ pub fn walk_differs(
     Ok(next().map(|missing| entry_difference(Some(missing), None)))
 }
 
-/// Compares what a get of `key` answers.
+/// Compares the answer of a get of `key`.
 pub fn get_differs(db: &DB, model: &Model, key: &[u8]) -> Result<Differs> {
     Ok(value_differs(model, key, db.get(key)?.as_deref()))
 }
 
-/// Compares what a get of all `keys` at once answers.
+/// Compares the answer of one get of all `keys`.
 pub fn gets_differ(db: &DB, model: &Model, keys: &[Vec<u8>]) -> Result<Differs> {
     let found = db.get_many(keys)?;
     let mut pairs = keys.iter().zip(&found);
@@ -66,7 +66,7 @@ pub fn gets_differ(db: &DB, model: &Model, keys: &[Vec<u8>]) -> Result<Differs> 
     })
 }
 
-/// Whether `db`, on whose disk nothing fails, holds exactly this: by a walk, and a get of the first key.
+/// Whether `db` holds exactly this model, read by a walk and by a get of the first key. No fault is active.
 pub fn holds(db: &DB, model: &Model) -> std::result::Result<(), String> {
     let first = model.iter().next();
     let walked = walk_differs(db, model, None, false);
@@ -81,7 +81,7 @@ pub fn holds(db: &DB, model: &Model) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Compares what was read under `key`.
+/// Compares the value read under `key`.
 pub fn value_differs(model: &Model, key: &[u8], found: Option<&[u8]>) -> Differs {
     let expected = model.get(key);
     (found != expected).then(|| key_difference(key, expected, found))
@@ -100,7 +100,7 @@ fn key_difference(key: &[u8], expected: Option<&[u8]>, found: Option<&[u8]>) -> 
     format!("\"{key}\" has {found} instead of {expected}")
 }
 
-/// A value as it is printed.
+/// A value in printable form.
 fn told(value: Option<&[u8]>) -> String {
     match value.map(|value| (value.len(), value.first_chunk())) {
         Some((length, Some(tag))) => {

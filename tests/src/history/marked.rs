@@ -1,9 +1,9 @@
-//! Marked histories: what the crash tests run, one operation after the other, while they look at each change of the disk.
+//! Marked histories: the crash tests run them, one operation after the other, and look at each change of the disk.
 //!
-//! They are of changes alone: whoever runs them decides when to read, and what fails.
+//! They consist of changes only: the test decides when to read, and which operations fail.
 //!
-//! * MARKED-1  Every write is a batch that also puts a content of its own under [`MARK`], so each prefix of the writes is
-//!             another state, and one key tells which of them a crash left.
+//! * MARKED-1  Every write is a batch that also puts a unique content under [`MARK`]. So each prefix of the writes
+//!             makes another state, and one key tells which of them a crash left.
 
 use std::collections::VecDeque;
 
@@ -11,19 +11,19 @@ use crate::{Fill, Random, Sizes, Unit, edges_up_to};
 
 use super::operation::{Content, Drawer, End, Entry, Flavour, MARK, MAX_SMALL, Operation};
 
-/// No key is longer, but for the large ones of some histories; no value is larger than [`MAX_SMALL`].
+/// The length of the longest key, except the large keys of some histories; no value is larger than [`MAX_SMALL`].
 pub const MAX_SHORT_KEY: usize = (1 << 16) + 1;
-/// Values and keys that some histories have are of at most so many bytes: what follows is read again and again.
+/// The size limit of the large values and keys of some histories: a test reads them again and again.
 const MAX_OF_ALL: usize = (16 << 20) + 1;
-/// Batches after a large value before there is a large key, and before both go again: every state keeps its keys.
+/// Batches from a large value to a large key, and from there to the deletion of both: every state keeps its keys.
 const BEFORE_LARGE_KEY: u32 = 2;
 const BEFORE_THEY_GO: u32 = 5;
-/// Batches after these before all is compacted once more, if a fault prevented that.
+/// Batches after the deletion until everything is compacted once more, in case a fault prevented the first compaction.
 const BEFORE_THEY_ARE_GONE: u32 = 15;
 
-/// Data far above what a history usually has.
+/// Data far larger than a history usually has.
 struct Large {
-    /// The batch that has the value.
+    /// The batch with the large value.
     batch: u32,
     value: Entry,
     key: Entry,
@@ -34,7 +34,7 @@ impl Large {
         let random = &mut drawer.random;
         let lengths = edges_up_to(MAX_OF_ALL, Unit::Bytes);
         let lengths = &lengths[lengths.partition_point(|&length| length <= MAX_SMALL)..];
-        // Half of them at the limit of keys.
+        // Half of the keys are at the limit.
         let mut length = || match random.one_in(2) {
             true => MAX_OF_ALL - random.index(3),
             false => *random.pick(lengths),
@@ -58,14 +58,14 @@ impl Large {
     }
 }
 
-/// Draws a marked history.
+/// Generates a marked history.
 pub struct Marked {
     drawer: Drawer,
     batches: u32,
     large: Option<Large>,
-    /// Snapshots that may be held.
+    /// How many snapshots a history may hold.
     snapshots: usize,
-    /// What comes before anything else.
+    /// Operations to do first.
     due: VecDeque<Operation>,
 }
 
@@ -73,7 +73,7 @@ impl Marked {
     /// The history of `seed`, with a large value and a large key if `has_large`.
     pub fn new(seed: u64, has_large: bool) -> Marked {
         let mut random = Random::new(seed);
-        // Each place of a fault runs the history again, so large data is for few of them.
+        // Each place of a fault runs the history again, so few histories have large data.
         let sizes = Sizes::new(MAX_SMALL, *random.pick(&[100, 300, 700, 3000]));
         let mut drawer = Drawer {
             random,
@@ -135,7 +135,7 @@ impl Marked {
             },
             26 => Operation::Checkpoint {
                 options: random.next(),
-                // Opening it is to change the disk too.
+                // The open, too, should change the disk.
                 read_only: false,
                 cut: random.next(),
             },
@@ -143,13 +143,13 @@ impl Marked {
         }
     }
 
-    /// A write that may be synced.
+    /// A write, randomly synced or not.
     pub fn write(&mut self) -> Operation {
         let sync = self.drawer.sync();
         self.batch(sync)
     }
 
-    /// A write that is synced, or is not.
+    /// A write, synced or not as asked.
     pub fn batch(&mut self, sync: bool) -> Operation {
         self.batches += 1;
         let drawer = &mut self.drawer;
@@ -165,7 +165,7 @@ impl Marked {
                 Some(BEFORE_LARGE_KEY) => entries.push(large.key.clone()),
                 Some(BEFORE_THEY_GO) => {
                     entries.extend([&large.value, &large.key].map(|(key, _)| (key.clone(), None)));
-                    // So that no more files are large than it takes.
+                    // So that no more files become large than necessary.
                     let held = std::mem::take(&mut self.snapshots);
                     self.due
                         .extend((0..held).map(|_| Operation::DropSnapshot(0)));

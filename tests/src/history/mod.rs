@@ -1,8 +1,10 @@
-//! Histories: operations on a database as plain data, drawn from a seed or decoded from bytes, run, judged by a model, and
-//! shrunk if they fail. One language for all tests that draw operations.
+//! Histories: operations on a database as plain data. A seed or bytes spell them; the tests run them against the
+//! engine, judge the answers by a model, and shrink a failing history. All tests that draw operations share this one
+//! language.
 //!
-//! `operation.rs` says what there is and how it is drawn, `marked.rs` how for the crash tests, `run.rs` what is checked,
-//! `compare.rs` how, `possible.rs` what a database may hold after a crash, `shrink.rs` how a failure gets short.
+//! `operation.rs` lists the operations and draws them, `marked.rs` draws those of the crash tests, `run.rs` runs and
+//! checks, `compare.rs` compares, `possible.rs` knows what a database may hold after a crash, `shrink.rs` shortens a
+//! failing history.
 
 mod compare;
 mod marked;

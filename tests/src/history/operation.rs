@@ -1,10 +1,10 @@
-//! Operations as plain data: what a history is made of, and how a seed draws one.
+//! Operations as plain data: the parts of a history, and how a seed draws them.
 //!
-//! * OPERATION-1  An operation says everything it needs, so a history stays meaningful when any others are taken out.
-//! * OPERATION-2  Indices of snapshots and cursors count modulo how many there are; with none the operation does
+//! * OPERATION-1  An operation contains everything it needs, so a history still makes sense after others are removed.
+//! * OPERATION-2  Indices of snapshots and cursors count modulo how many there are; without any the operation does
 //!                nothing.
-//! * OPERATION-3  Sizes are dealt like cards: of histories that follow each other in a run, each gets the next ones
-//!                at the edges of thresholds, as lengths of keys and of values, until all are dealt and it begins anew.
+//! * OPERATION-3  Sizes are dealt like cards: each history of a run gets the next sizes at the edges of thresholds, as
+//!                lengths of keys and of values. When all are dealt, the deal begins anew.
 
 #![allow(
     missing_docs,
@@ -15,7 +15,7 @@ use crate::{Fill, Model, Random, Sizes, Unit, Walk, edges_up_to};
 use aidb::WriteBatch;
 use aidb::env::{Call, Fault};
 
-/// A value, as its length, its kind and the number that decides its bytes: short to print.
+/// A value: its length, its kind and the number that decides its bytes; short to print.
 #[derive(Clone, Copy, Debug)]
 pub struct Content {
     pub length: usize,
@@ -24,7 +24,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// The bytes; of two contents with different tags they differ wherever there is room.
+    /// The bytes. Two contents with different tags differ if they are long enough.
     pub fn bytes(self) -> Vec<u8> {
         let mut bytes = self.fill.bytes(u64::from(self.tag), self.length);
         for (byte, tag) in bytes.iter_mut().zip(self.tag.to_le_bytes()) {
@@ -34,13 +34,13 @@ impl Content {
     }
 }
 
-/// The key of the mark of a marked history, after all others: each write puts a content of its own there.
+/// The key of the mark of a marked history, after all other keys: each write puts a unique content there.
 pub const MARK: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 
 /// A key, and the value put there; `None` deletes.
 pub type Entry = (Vec<u8>, Option<Content>);
 
-/// The entries as the batch that writes them.
+/// The batch that writes the entries.
 pub fn batch_of(entries: &[Entry]) -> aidb::Result<WriteBatch> {
     let mut batch = WriteBatch::new();
     for (key, content) in entries {
@@ -52,7 +52,7 @@ pub fn batch_of(entries: &[Entry]) -> aidb::Result<WriteBatch> {
     Ok(batch)
 }
 
-/// Does to the model what the batch of `entries` does.
+/// Applies the batch of `entries` to the model.
 pub fn apply(model: &mut Model, entries: &[Entry]) {
     for (key, content) in entries {
         match content {
@@ -71,18 +71,18 @@ pub enum Move {
     SeekForPrev(Vec<u8>),
     Next,
     Prev,
-    /// As many entries in one chunk.
+    /// This many entries in one chunk.
     Chunk(usize),
 }
 
-/// Which disk accesses fail, and how.
+/// The disk accesses that fail, and how they fail.
 #[derive(Clone, Debug)]
 pub struct FaultPlan {
     pub call: Call,
     pub code: i32,
     pub path: &'static str,
     pub after: u64,
-    /// `u64::MAX`: until cleared.
+    /// `u64::MAX`: until the faults are cleared.
     pub times: u64,
     pub partial: bool,
 }
@@ -133,7 +133,7 @@ pub enum Operation {
         snapshot: Option<usize>,
     },
     Snapshot,
-    /// Reads everything at it first.
+    /// Reads everything at the snapshot first.
     DropSnapshot(usize),
     OpenCursor {
         walk: Walk,
@@ -147,7 +147,7 @@ pub enum Operation {
         moves: Vec<Move>,
     },
     DropCursor(usize),
-    /// Takes entries from both ends, `true` meaning the back, then the rest from the front.
+    /// Takes entries from both ends, where `true` means the back, then the rest from the front.
     Iterate {
         lower: Option<Vec<u8>>,
         upper: Option<Vec<u8>>,
@@ -174,17 +174,18 @@ pub enum Operation {
     ClearFaults,
     Report,
     Compare,
-    /// The report has no damage, where nothing fails.
+    /// The report shows no damage, if no fault is active.
     Verify,
-    /// Leaves the database without closing, repairs it into another directory, and opens it again, where nothing fails.
+    /// Leaves the database without closing it, repairs it into another directory, and opens that, if no fault is
+    /// active.
     Repair,
-    /// Writes with a key of so many bytes, more than a key may have.
+    /// Writes with a key of this many bytes, more than a key may have.
     Refuse {
         length: usize,
     },
 }
 
-/// The names that [`Operation::name`] answers.
+/// The names that [`Operation::name`] returns.
 pub const NAMES: [&str; 28] = [
     "put",
     "delete",
@@ -217,7 +218,7 @@ pub const NAMES: [&str; 28] = [
 ];
 
 impl Operation {
-    /// What is counted.
+    /// The name under which it is counted.
     pub fn name(&self) -> &'static str {
         match self {
             Operation::Put { sync: true, .. }
@@ -258,10 +259,10 @@ impl Operation {
     }
 }
 
-/// What may go wrong in a history.
+/// The faults that a history may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
-    /// Nothing: two sets of options must answer alike.
+    /// No faults: two sets of options must answer alike.
     Plain,
     /// Power cuts.
     Cuts,
@@ -269,12 +270,13 @@ pub enum Flavour {
     Faults,
 }
 
-/// The low bits of a seed are the number of its history in a run, and decide what it is dealt (OPERATION-3).
+/// The low bits of a seed are the number of its history in a run. They decide the lengths that the history is dealt
+/// (OPERATION-3).
 const NUMBER_BITS: u32 = 12;
-/// The largest length that is dealt, and the largest of those of which every history gets some.
+/// The largest length that is dealt, and the largest of the small ones, of which every history gets some.
 const MAX_DEALT: usize = (16 << 20) + 1;
 pub const MAX_SMALL: usize = (256 << 10) + 1;
-/// Each history gets so many small ones; one of so many gets a large one, since that takes a second.
+/// Each history gets this many small lengths; one history in this many gets a large one, since that takes a second.
 const SMALL_DEALT: usize = 3;
 const LARGE_ONE_IN: usize = 24;
 
@@ -297,7 +299,7 @@ impl Dealt {
     }
 }
 
-/// Every length that is dealt, the small ones first.
+/// Every length that is dealt, small ones first.
 pub fn deck() -> Vec<Dealt> {
     let edges = edges_up_to(MAX_DEALT, Unit::Bytes);
     let keys = edges.iter().filter(|edge| **edge <= aidb::MAX_KEY_BYTES);
@@ -311,7 +313,7 @@ pub fn deck() -> Vec<Dealt> {
     deck
 }
 
-/// After so many histories everything was dealt.
+/// After this many histories every length has been dealt.
 pub fn whole_deal() -> u64 {
     let (small, large): (Vec<_>, Vec<_>) = deck().into_iter().partition(Dealt::is_small);
     small
@@ -326,7 +328,7 @@ pub fn seed_of(first: u64, number: u64) -> u64 {
     Random::new(first.wrapping_add(number)).next() & !mask | number & mask
 }
 
-/// What the history of this seed is dealt.
+/// The lengths dealt to the history of this seed.
 fn hand(seed: u64) -> Vec<Dealt> {
     let number = (seed & ((1 << NUMBER_BITS) - 1)) as usize;
     let (small, large): (Vec<_>, Vec<_>) = deck().into_iter().partition(Dealt::is_small);
@@ -344,12 +346,12 @@ fn hand(seed: u64) -> Vec<Dealt> {
 #[derive(Clone, Debug)]
 pub struct History {
     pub flavour: Flavour,
-    /// What decides the options of the first life.
+    /// The number that decides the options of the first life.
     pub options: u64,
     pub operations: Vec<Operation>,
 }
 
-/// The calls that can fail in these histories: all but the start of a thread, of which there is none.
+/// The calls that can fail in these histories: all but the start of a thread, since there are no threads.
 pub fn calls() -> impl Iterator<Item = Call> {
     Call::ALL.into_iter().filter(|call| *call != Call::Spawn)
 }
@@ -366,7 +368,7 @@ impl History {
         History::draw_of(flavour, seed, random)
     }
 
-    /// The history of a seed in which nothing goes wrong.
+    /// The history of a seed without faults.
     pub fn draw_plain(seed: u64) -> History {
         History::draw_of(Flavour::Plain, seed, Random::new(seed))
     }
@@ -390,14 +392,14 @@ impl History {
         let mut operations = vec![drawer.reopen()];
         operations.extend((0..count).map(|_| drawer.operation()));
         for dealt in hand(seed) {
-            // What is large slows down all that follows.
+            // Large data slows down everything after it.
             let least = match dealt.is_small() {
                 true => 1,
                 false => operations.len() - operations.len() / 10,
             };
             let at = least + drawer.random.index(operations.len() + 1 - least);
             operations.insert(at, drawer.write_of(dealt));
-            // There are few large ones: most are to arrive.
+            // There are few large lengths, and most of them should be written.
             if !dealt.is_small() && !drawer.random.one_in(3) {
                 operations.insert(at, Operation::ClearFaults);
             }
@@ -409,8 +411,8 @@ impl History {
         }
     }
 
-    /// The history that `bytes` spell, for a fuzzer. It is short and has few keys and little large data, so that a
-    /// run takes milliseconds.
+    /// The history that `bytes` spell, for a fuzzer. It is short and has few keys and little large data, so that a run
+    /// takes milliseconds.
     pub fn decode(bytes: &[u8]) -> History {
         let mut random = Random::of_bytes(bytes);
         let flavour = *random.pick(&[Flavour::Cuts, Flavour::Faults, Flavour::Plain]);
@@ -437,7 +439,7 @@ impl History {
                 _ => drawer.operation(),
             });
         }
-        // A key of more bytes than a key may have is no news to a fuzzer, and takes as long as all the rest.
+        // A key that is too long teaches a fuzzer nothing, and takes as long as all the rest.
         operations.retain(|operation| !matches!(operation, Operation::Refuse { .. }));
         History {
             flavour,
@@ -447,25 +449,24 @@ impl History {
     }
 }
 
-/// What a decoded history has at most: operations, keys that come again, and bytes of keys and values beyond the
-/// short ones.
+/// The limits of a decoded history: operations, keys to reuse, and bytes of keys and values beyond the short ones.
 const DECODED_OPERATIONS: usize = 64;
 const DECODED_KEYS: usize = 24;
 const DECODED_BYTES: usize = 400 << 10;
 const DECODED_MEAN: usize = 200;
-/// Data of more bytes is counted.
+/// Data of more bytes counts against the limit.
 const SHORT: usize = 100;
 
 pub(super) struct Drawer {
     pub random: Random,
-    /// Keys that come again; with none each is drawn anew.
+    /// Keys to reuse; without any each key is new.
     pub keys: Vec<Vec<u8>>,
     pub flavour: Flavour,
     pub tag: u32,
     pub syncs_one_in: u64,
     pub sizes: Sizes,
     pub key_sizes: Sizes,
-    /// What keys and values that are not short may still have in all.
+    /// How many bytes the long keys and values may still have in all.
     pub bytes_left: usize,
 }
 
@@ -479,7 +480,7 @@ impl Drawer {
         key
     }
 
-    /// `length`, or less if so much is not left.
+    /// `length`, or less if less is left.
     fn affordable(&mut self, length: usize) -> usize {
         match self.bytes_left.checked_sub(length) {
             _ if length <= SHORT => length,
@@ -505,7 +506,7 @@ impl Drawer {
         }
     }
 
-    /// Writes what was dealt, alone or in the middle of a batch.
+    /// Writes the dealt lengths, alone or in the middle of a batch.
     fn write_of(&mut self, dealt: Dealt) -> Operation {
         let fill = *self.random.pick(&Fill::ALL);
         let (mut key, mut value) = (self.key(), self.content());
@@ -679,11 +680,11 @@ impl Drawer {
     }
 
     fn fault(&mut self) -> FaultPlan {
-        // Writes and syncs are where durability is lost or won; the others are rare, so that they must be hit surely.
+        // Writes and syncs decide about durability. The other operations are rare, so faults must aim at them.
         let (call, is_frequent) = match self.random.below(16) {
             0..4 => (Call::Write, true),
             4..8 => (Call::Sync, true),
-            // Only a reserve that shrinks sets a length.
+            // Only a shrinking reserve sets a length.
             8 => (Call::SetLen, false),
             _ => {
                 let call = *self.random.pick(&calls().collect::<Vec<_>>());

@@ -1,15 +1,15 @@
-//! What a database may hold: surely now, and after its process died or the power went.
+//! The possible contents of a database: now, after its process died, and after a power loss.
 //!
-//! * POSSIBLE-1  While it is open its contents are known exactly: a write that failed is seen as a whole or not at
-//!               all, and its sequence number tells which.
-//! * POSSIBLE-2  After the process died they are those of all writes that were seen, and perhaps of a later one that
-//!               was not.
-//! * POSSIBLE-3  After a power cut they are those of some prefix of these writes that ends at or after the last
-//!               durable one.
-//! * POSSIBLE-4  A write that was not seen may be there only until another one is seen or everything is durable.
+//! * POSSIBLE-1  While it is open its contents are known exactly: readers see a failed write as a whole or not at all,
+//!               and its sequence number tells which.
+//! * POSSIBLE-2  After its process died it holds all writes that readers saw, and perhaps a later one that they did
+//!               not.
+//! * POSSIBLE-3  After a power loss it holds a prefix of these writes that ends at or after the last durable one.
+//! * POSSIBLE-4  A write that readers did not see may be there only until they see another one or everything is
+//!               durable.
 //!
-//! Every state is kept, and states share their bytes. So a state that a crash left is found by its mark alone and then
-//! compared in one walk: the crash tests do that thousands of times a second.
+//! All states are kept, and they share their bytes. So a test finds the state that a crash left by its mark alone, and
+//! compares it in one walk: the crash tests do that thousands of times a second.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use super::operation::{Entry, MARK, apply};
 pub struct State {
     /// The tag of the last mark; 0 if nothing was marked.
     pub mark: u32,
-    /// What is there.
+    /// The entries.
     pub model: Arc<Model>,
 }
 
@@ -44,14 +44,14 @@ impl State {
 
 /// The states a database may be in.
 pub struct Possible {
-    /// The contents after each write that was seen, in order; the first is empty.
+    /// The contents after each write that readers saw, in order; the first is empty.
     states: Vec<State>,
-    /// The last of `states` that a power cut cannot take away.
+    /// The last of `states` that a power loss cannot remove.
     durable: usize,
-    /// The contents after a write that is under way, and after each that failed and was not seen since the last that
-    /// was: one of them at most may be there.
+    /// The contents after the current write, and after each failed write that readers have not seen since their last
+    /// new one: the database may hold one of them at most.
     unseen: Vec<State>,
-    /// The power went since the database was last opened.
+    /// Power has failed since the database was last opened.
     is_cut: bool,
 }
 
@@ -67,12 +67,12 @@ impl Default for Possible {
 }
 
 impl Possible {
-    /// The contents after each write that was seen, in order; the first is empty.
+    /// The contents after each write that readers saw, in order; the first is empty.
     pub fn states(&self) -> &[State] {
         &self.states
     }
 
-    /// What the open database holds (POSSIBLE-1).
+    /// The contents of the open database (POSSIBLE-1).
     pub fn now(&self) -> Arc<Model> {
         Arc::clone(&self.states[self.last()].model)
     }
@@ -82,12 +82,12 @@ impl Possible {
         self.states.len() - 1
     }
 
-    /// The index of the last state that a power cut cannot take away.
+    /// The index of the last state that a power loss cannot remove.
     pub fn durable(&self) -> usize {
         self.durable
     }
 
-    /// The state of this index; those after the last are of writes that were not seen.
+    /// The state of this index; after the last come the writes that readers did not see.
     pub fn state(&self, index: usize) -> &State {
         let unseen = index.checked_sub(self.states.len());
         unseen.map_or_else(|| &self.states[index], |unseen| &self.unseen[unseen])
@@ -98,7 +98,7 @@ impl Possible {
         self.unseen.push(self.states[self.last()].after(entries));
     }
 
-    /// Readers see the write that was begun last.
+    /// Readers see the latest write.
     pub fn seen(&mut self) {
         self.states.extend(self.unseen.pop());
         self.unseen.clear();
@@ -110,17 +110,17 @@ impl Possible {
         self.unseen.clear();
     }
 
-    /// The power goes.
+    /// Power fails.
     pub fn power_cut(&mut self) {
         self.is_cut = true;
     }
 
-    /// Whether the end of the process changes nothing: all that was written is there, and nothing else can be.
+    /// Whether the end of the process changes nothing: readers see everything that was written.
     pub fn is_certain(&self) -> bool {
         self.unseen.is_empty()
     }
 
-    /// The database was opened again and holds `found`, which is durable now. Errors: what is wrong with that.
+    /// The database was opened again and holds `found`, which is durable now. Errors: what is wrong with `found`.
     pub fn reopened(&mut self, found: &Model) -> Result<(), String> {
         let floor = if self.is_cut {
             self.durable
@@ -157,7 +157,8 @@ impl Possible {
         candidates.position(|state| state.mark == mark)
     }
 
-    /// The index of the state that `db` holds, which is not before that of `floor`. Errors: what it holds instead.
+    /// The index of the state that `db` holds, which must not be before the state `floor`. Errors: what it holds
+    /// instead.
     pub fn find(&self, db: &DB, floor: usize) -> Result<usize, String> {
         let mark = mark_of(db).map_err(|error| format!("get: {error}"))?;
         let index = self.marked(mark);
@@ -177,7 +178,7 @@ impl Possible {
 /// The tag of the last mark in `db`; 0 if there is none.
 pub fn mark_of(db: &DB) -> aidb::Result<u32> {
     let mark = db.get(MARK)?;
-    // A mark of another length was never written.
+    // No write made a mark of another length.
     let tag = |mark: &[u8]| mark.try_into().map_or(u32::MAX, u32::from_le_bytes);
     Ok(mark.map_or(0, |mark| tag(&mark)))
 }

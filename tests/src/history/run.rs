@@ -1,11 +1,11 @@
 //! Runs a history against the engine and checks every answer.
 //!
-//! * RUN-1  On files in memory nothing but the history decides what happens: no threads, a clock that stands still,
-//!          random bits from a seed. In a directory of the machine the engine has its threads, and nothing can fail.
-//!          Who brings a disk of its own ([`Run::over`]) decides about both.
-//! * RUN-2  A call may fail only if a fault was injected while it ran, with the error kind of that fault. Where one
-//!          [`Judge`] knows more of the faults, it says.
-//! * RUN-3  What a call answers without an error is right, whatever else failed.
+//! * RUN-1  On files in memory the history alone decides what happens: there are no threads, the clock stands still,
+//!          and random bits come from a seed. In a real directory the engine has its threads, and nothing can fail. A
+//!          test that brings its own disk ([`Run::over`]) decides about both.
+//! * RUN-2  A call may fail only if a fault was injected while it ran, and with the error kind of that fault. A
+//!          [`Judge`] that knows more of the faults may decide otherwise.
+//! * RUN-3  An answer without an error is right, whatever else failed.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,34 +26,33 @@ use super::compare::{
 use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation, batch_of};
 use super::possible::Possible;
 
-/// Where a history is run.
+/// The place where a history runs.
 #[derive(Clone, Debug)]
 pub enum Place {
     /// On files in memory.
     Memory,
-    /// In this directory, which is empty, with the engine's own threads; only for histories in which nothing goes
-    /// wrong.
+    /// In this empty directory, with the engine's own threads; only for histories without faults.
     Directory(PathBuf),
 }
 
-/// What is counted over all histories.
+/// Counts over all histories.
 #[derive(Default)]
 pub struct Tally {
     /// By [`Operation::name`].
     pub operations: BTreeMap<&'static str, u64>,
-    /// By the call that failed, and by how: EIO, ENOSPC, once, sticky, in part.
+    /// By the failing call, and by the manner: EIO, ENOSPC, once, sticky, in part.
     pub faults: BTreeMap<String, u64>,
-    /// Faults in all.
+    /// All injected faults.
     pub injected: u64,
     /// Losses of power.
     pub power_cuts: u64,
-    /// Opens that a fault made fail.
+    /// Opens that failed because of a fault.
     pub opens_failed: u64,
-    /// Writes that a fault made fail.
+    /// Writes that failed because of a fault.
     pub writes_failed: u64,
-    /// How many levels were in use at most.
+    /// The most levels in use.
     pub deepest: usize,
-    /// What was written.
+    /// The kinds of data written.
     pub data: Written,
 }
 
@@ -64,7 +63,7 @@ pub struct Written {
     pub lengths: BTreeSet<Dealt>,
     /// Operations in a batch.
     pub counts: BTreeSet<usize>,
-    /// How values of more than a few bytes were made, and the stems of long keys.
+    /// The fills of values longer than a few bytes, and the stems of long keys.
     pub fills: BTreeSet<Fill>,
     /// See `fills`.
     pub stems: BTreeSet<(Fill, u64)>,
@@ -72,7 +71,7 @@ pub struct Written {
     pub mixed_batches: u64,
 }
 
-/// A value of more bytes shows how it was made.
+/// Longer values show how they were made.
 const TELLING: usize = 64;
 
 impl Written {
@@ -102,7 +101,7 @@ impl Written {
 }
 
 impl Tally {
-    /// Adds what was counted of another history.
+    /// Adds the counts of another history.
     pub fn add(&mut self, other: &Tally) {
         for (name, count) in &other.operations {
             *self.operations.entry(name).or_default() += count;
@@ -119,15 +118,15 @@ impl Tally {
     }
 }
 
-/// What went wrong, in words.
+/// A result whose error says in words what is wrong.
 pub type Checked<T> = Result<T, String>;
 
-/// Says whether a call may answer as it does.
+/// Decides whether a call may answer as it does.
 pub trait Judge {
     /// A call begins.
     fn begin(&self) {}
 
-    /// `call` has succeeded, or failed with `error`; while it ran so many operations on the disk were made to fail.
+    /// `call` has succeeded, or failed with `error`; while it ran, `injected` operations on the disk failed on purpose.
     fn judge(&self, call: &str, error: Option<&Error>, injected: u64) -> Checked<()>;
 }
 
@@ -147,7 +146,7 @@ impl Judge for Usual {
     }
 }
 
-/// Runs the history under the options of one side; a digest of each answer, and what was counted.
+/// Runs the history under the options of one side. Returns a digest of each answer, and the counts.
 pub fn run(history: &History, side: u64, place: &Place) -> Checked<(Vec<u64>, Tally)> {
     let mut run = Run::new(history, side, place);
     for (at, operation) in history.operations.iter().enumerate() {
@@ -159,20 +158,20 @@ pub fn run(history: &History, side: u64, place: &Place) -> Checked<(Vec<u64>, Ta
     Ok((run.answers, run.tally))
 }
 
-/// An operation as it is printed: keys may have megabytes.
+/// An operation in printable form: keys may have megabytes.
 pub fn printed(operation: &Operation) -> String {
     const MAX_SHOWN: usize = 2000;
     let mut text = format!("{operation:?}");
     if text.len() > MAX_SHOWN {
         let rest = text.len() - MAX_SHOWN;
-        // What Debug makes of bytes and names is ASCII.
+        // Debug prints bytes and names in ASCII.
         text.truncate(MAX_SHOWN);
         text.push_str(&format!("... and {rest} characters more"));
     }
     text
 }
 
-/// The options that a number decides, so small that a few hundred writes reach several levels.
+/// The options for a number, so small that a few hundred writes reach several levels.
 pub fn options(number: u64) -> Options {
     let mut random = Random::new(number);
     let options = crate::options(&mut random);
@@ -183,7 +182,7 @@ pub fn options(number: u64) -> Options {
         .manual_background(true)
 }
 
-/// The two sides draw different options from one number.
+/// The two sides draw different options from the same number.
 fn options_of(number: u64, side: u64) -> Options {
     options(number.wrapping_add(side.wrapping_mul(0x9e37_79b9)))
 }
@@ -195,30 +194,30 @@ struct OpenCursor {
     values: bool,
 }
 
-/// A history at work.
+/// A running history.
 pub struct Run {
-    /// Where the database and its copies are.
+    /// The directory of the database and its copies.
     root: PathBuf,
     /// The files, if they are in memory.
     memory: Option<MemEnv>,
     disk: Arc<dyn Env>,
     faults: FaultEnv,
-    /// The faults in force, to tell which of them strikes.
+    /// The active faults, to tell which of them strikes.
     plans: Vec<FaultPlan>,
-    /// Injected in earlier environments, and how many of this one's are counted.
+    /// How many faults are counted already: those of earlier environments and so many of this one.
     counted: u64,
     judge: Arc<dyn Judge>,
-    /// Calls that answered an error.
+    /// Calls that returned an error.
     failed: Cell<u64>,
     db: Option<DB>,
-    /// What the open database held at first was read: `possible` knows what it holds.
+    /// The first contents of the open database have been read: `possible` knows them.
     is_read: bool,
     side: u64,
     options: Options,
-    /// Background work is done in steps.
+    /// Background work runs in steps.
     is_manual: bool,
     possible: Arc<Mutex<Possible>>,
-    /// What a read-only open found, which the next ordinary one must find too.
+    /// The contents that a read-only open found. The next ordinary open must find them too.
     looked: Option<Model>,
     snapshots: Vec<(Snapshot, Arc<Model>)>,
     cursors: Vec<OpenCursor>,
@@ -231,7 +230,7 @@ fn quiet_disk(disk: &MemEnv) {
     disk.hold_clock(Some(1));
 }
 
-/// A number that stands for an answer.
+/// A number that represents an answer.
 pub fn digest(answer: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     answer.hash(&mut hasher);
@@ -265,7 +264,7 @@ impl Run {
         }
     }
 
-    /// A database at `root/db` on `memory`, beneath `faults`, under `options`; background work is done in steps.
+    /// A database at `root/db` on `memory`, beneath `faults`, under `options`; background work runs in steps.
     pub fn over(
         root: impl Into<PathBuf>,
         memory: MemEnv,
@@ -297,27 +296,27 @@ impl Run {
         }
     }
 
-    /// The options that a number decides.
+    /// The options for a number.
     fn options(&self, number: u64) -> Options {
         options_of(number, self.side).manual_background(self.is_manual)
     }
 
-    /// What the database may hold.
+    /// The possible contents of the database.
     pub fn possible(&self) -> MutexGuard<'_, Possible> {
         self.possible.lock().expect("who panicked fails the test")
     }
 
-    /// The same for whoever looks at the disk while a call is under way.
+    /// The same, for a test that looks at the disk during a call.
     pub fn shared_possible(&self) -> Arc<Mutex<Possible>> {
         Arc::clone(&self.possible)
     }
 
-    /// Whether the database is open and what it held at first was read.
+    /// Whether the database is open and its first contents have been read.
     pub fn is_ready(&self) -> bool {
         self.db.is_some() && self.is_read
     }
 
-    /// Background work is done by threads.
+    /// Threads do the background work.
     pub fn with_threads(mut self) -> Run {
         self.options = self.options.manual_background(false);
         self.is_manual = false;
@@ -328,7 +327,7 @@ impl Run {
         self.root.join("db")
     }
 
-    /// The files of the database, with what fails injected.
+    /// The files of the database, with injected faults.
     fn env(&self) -> Arc<dyn Env> {
         match self.memory {
             Some(_) => Arc::new(self.faults.clone()),
@@ -342,7 +341,7 @@ impl Run {
         self.root.join(format!("copy-{}", self.checkpoints))
     }
 
-    /// Does one operation; whether no call of it answered an error.
+    /// Does one operation. Returns whether none of its calls failed.
     pub fn step(&mut self, operation: &Operation) -> Checked<bool> {
         let failed = self.failed.get();
         *self.tally.operations.entry(operation.name()).or_default() += 1;
@@ -357,7 +356,7 @@ impl Run {
             } => self.reopen(*end, *options, *look_first, faults)?,
             Operation::Repair => self.repair()?,
             _ => {
-                // An earlier open failed: this one may too, while faults last.
+                // An earlier open failed: this one may fail too, while faults last.
                 self.open()?;
                 if let Some(db) = self.db.clone().filter(|_| self.is_read) {
                     self.on_open(&db, operation)?;
@@ -471,7 +470,7 @@ impl Run {
                 })?;
                 let levels = self.sure("stats", db.stats())?.levels;
                 let all: u64 = levels.iter().map(|level| level.bytes).sum();
-                // With threads the tables may be others by now.
+                // The threads may have replaced the tables by now.
                 if self.is_manual && size.is_some_and(|size| size > all) {
                     return Err(format!("a range takes {size:?} of {all} bytes"));
                 }
@@ -497,7 +496,7 @@ impl Run {
         }
     }
 
-    /// RUN-2: what a call answered, or `None` if it failed as a fault made it.
+    /// RUN-2: the call's answer, or `None` if it failed because of a fault.
     fn call<T>(&self, call: &str, work: impl FnOnce() -> aidb::Result<T>) -> Checked<Option<T>> {
         self.judge.begin();
         let before = self.faults.injected();
@@ -509,7 +508,7 @@ impl Run {
         Ok(outcome.ok())
     }
 
-    /// RUN-3: reads and compares, where a fault does not make that fail.
+    /// RUN-3: reads and compares, unless the read fails because of a fault.
     fn read(&self, how: &str, read: impl FnOnce() -> aidb::Result<Differs>) -> Checked<()> {
         match self.call(how, read)? {
             Some(Some(what)) => Err(format!("{how}: {what}")),
@@ -522,7 +521,7 @@ impl Run {
             .map_err(|what| format!("at snapshot {}: {what}", snapshot.sequence()))
     }
 
-    /// Reads in every way from a database that is ready: walks, the first key and `keys`, alone and at once. Whether
+    /// Reads in every way from a ready database: walks, the first key and `keys`, alone and at once. Returns whether
     /// all of it worked.
     pub fn read_some(&self, keys: &[Vec<u8>]) -> Checked<bool> {
         let db = self.db.as_ref().expect("it is ready");
@@ -538,12 +537,12 @@ impl Run {
         Ok(self.failed.get() == failed)
     }
 
-    /// What a call answered that touches no disk.
+    /// The answer of a call that does not use the disk.
     fn sure<T>(&self, call: &str, outcome: aidb::Result<T>) -> Checked<T> {
         outcome.map_err(|error| format!("{call} failed: {error}"))
     }
 
-    /// A snapshot, if it is to be one, and what is seen at it.
+    /// The snapshot, if one is asked for, and the contents at it.
     fn at(&self, snapshot: Option<usize>) -> (Option<Snapshot>, Arc<Model>) {
         match snapshot {
             Some(at) if !self.snapshots.is_empty() => {
@@ -595,7 +594,7 @@ impl Run {
     }
 
     fn durably(&mut self, call: &str, work: impl FnOnce() -> aidb::Result<()>) -> Checked<()> {
-        // What was not read yet may be less than all that was seen.
+        // An open database whose contents have not been read may hold less than the readers saw.
         if self.call(call, work)?.is_some() && self.is_read {
             self.possible().all_durable();
         }
@@ -659,7 +658,7 @@ impl Run {
                 .move_one(&mut open, step)
                 .map_err(|what| format!("{step:?}: {what}"))?;
             let Some(answer) = moved else {
-                // After an error it stands nowhere until it is placed anew.
+                // After an error the cursor has no place until the next absolute move.
                 if self.faults.injected() == before {
                     return Err(format!("{step:?} failed although no fault was injected"));
                 }
@@ -675,7 +674,7 @@ impl Run {
         Ok(())
     }
 
-    /// Moves cursor and model; a digest of where they stand, or `None` after an error.
+    /// Moves cursor and model. Returns a digest of their place, or `None` after an error.
     fn move_one(&self, open: &mut OpenCursor, step: &Move) -> Checked<Option<u64>> {
         let OpenCursor {
             cursor,
@@ -735,7 +734,7 @@ impl Run {
         Ok(Some(digest(found)))
     }
 
-    /// As [`Self::move_one`], over as many entries at once.
+    /// As [`Self::move_one`], over this many entries at once.
     fn read_chunk(
         &self,
         cursor: &mut Cursor,
@@ -771,7 +770,7 @@ impl Run {
                 expected.len()
             ));
         }
-        // What follows the chunk may have failed already: the next move says so.
+        // A read after the chunk may have failed already: the next move reports it.
         match cursor.status() {
             Ok(()) => Ok(Some(digest(found))),
             Err(_) => Ok(None),
@@ -831,7 +830,7 @@ impl Run {
             return Ok(());
         }
         self.possible().all_durable();
-        // The power goes before the copy is destroyed.
+        // Power fails before the copy is destroyed.
         let after_cut = self.memory.as_ref().map(|memory| memory.power_cut(cut));
         after_cut.iter().for_each(quiet_disk);
         let options = self.options(number).read_only(read_only);
@@ -843,7 +842,7 @@ impl Run {
         Ok(())
     }
 
-    /// As [`Self::holds_all`], where nothing can fail.
+    /// As [`Self::holds_all`], where no fault is active.
     fn surely_holds_all(&self, path: &Path, options: Options, when: &str) -> Checked<()> {
         let failed = self.failed.get();
         self.holds_all(path, options, when)?;
@@ -855,7 +854,7 @@ impl Run {
         }
     }
 
-    /// A copy opens by itself and holds what the database does; then it is destroyed.
+    /// A copy opens on its own and holds what the database holds; then the test destroys it.
     fn holds_all(&self, path: &Path, options: Options, when: &str) -> Checked<()> {
         let about = |what: String| format!("the copy {when}: {what}");
         let open = || DB::open(path, options.clone().create_if_missing(false));
@@ -870,7 +869,7 @@ impl Run {
         destroyed.map(drop).map_err(about)
     }
 
-    /// A database that nothing has damaged loses nothing by a repair, whose process has ended too.
+    /// Repair loses nothing of an undamaged database, even if the process has died.
     fn repair(&mut self) -> Checked<()> {
         if !self.is_read || !self.plans.is_empty() || !self.possible().is_certain() {
             return Ok(());
@@ -887,7 +886,7 @@ impl Run {
         self.open()
     }
 
-    /// Keys of `length` bytes are refused, whatever else goes on, and nothing changes.
+    /// The engine rejects keys of `length` bytes at any time, and nothing changes.
     fn refuse(&self, db: &DB, length: usize) -> Checked<()> {
         let key = vec![b'k'; length];
         let mut batch = WriteBatch::new();
@@ -916,7 +915,7 @@ impl Run {
         }
     }
 
-    /// Everything, now and at every snapshot, by walking and by get.
+    /// Compares everything, now and at every snapshot, by walks and by gets.
     fn compare(&mut self, db: &DB) -> Checked<()> {
         let model = self.possible().now();
         if let Some(found) = self.call("iterate", || contents(db))?
@@ -975,14 +974,14 @@ impl Run {
             };
             let after = memory.power_cut(seed);
             quiet_disk(&after);
-            // The old life ends on the old disk, where nobody looks any more.
+            // The old life ends on the old disk, which nobody reads any more.
             self.snapshots.clear();
             self.cursors.clear();
             self.db = None;
             self.is_read = false;
             self.replace_disk(after, seed);
             self.possible().power_cut();
-            // What a read-only open saw may be gone.
+            // The power loss may have removed what a read-only open saw.
             self.looked = None;
             self.tally.power_cuts += 1;
             return Ok(());
@@ -1019,12 +1018,12 @@ impl Run {
         self.memory = Some(disk);
     }
 
-    /// Opens read-only, without faults, and keeps what is seen for the ordinary open that follows.
+    /// Opens read-only, without faults, and keeps the contents for the ordinary open that follows.
     fn look(&mut self) -> Checked<()> {
         let options = self.options.clone().env(Arc::clone(&self.disk));
         let db = match DB::open(self.dir(), options.read_only(true)) {
             Ok(db) => db,
-            // A database whose creation was cut short holds nothing, and only a writer may create it.
+            // If the creation was cut short, the database holds nothing, and only a writer may create it.
             Err(error) if error.kind() == ErrorKind::InvalidArgument && self.is_empty() => {
                 return Ok(());
             }
@@ -1043,7 +1042,7 @@ impl Run {
         self.possible().now().is_empty()
     }
 
-    /// Opens the database, if it is not open, and reads what it holds then.
+    /// Opens the database, if it is not open, and reads its contents.
     pub fn open(&mut self) -> Checked<()> {
         if self.db.is_none() {
             let options = self.options.clone().env(self.env());
@@ -1082,7 +1081,7 @@ impl Run {
         self.plans.clear();
     }
 
-    /// Counts what was injected since the last time; by kind where only one fault can have struck.
+    /// Counts the faults injected since the last time; by kind only if one fault alone can have struck.
     fn count_faults(&mut self) {
         let injected = self.faults.injected();
         let new = injected - self.counted;
@@ -1113,7 +1112,7 @@ impl Run {
         }
     }
 
-    /// Without faults everything works again, and holds across one more life; nothing is left lying about.
+    /// Without faults everything works again, and survives a reopening; no file is left over.
     fn finish(&mut self) -> Checked<()> {
         self.clear_faults();
         self.open()?;
@@ -1137,7 +1136,7 @@ impl Run {
         self.answers.push(left);
         match self.is_manual {
             true => self.needs_every_file(&db),
-            // Its threads may be at work.
+            // The threads may be at work.
             false => Ok(()),
         }
     }
@@ -1156,7 +1155,7 @@ impl Run {
     }
 }
 
-/// The name under which a failing call is counted.
+/// The name of a failing call in the counts.
 pub fn fault_name(call: Call) -> String {
     format!("{call:?}")
 }

@@ -1,4 +1,4 @@
-//! Shrinking: takes operations out of a failing history as long as it still fails.
+//! Shrinking: removes operations from a failing history as long as it still fails.
 //!
 //! Source: Zeller & Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002), without the complements.
 
@@ -9,7 +9,7 @@ use super::run::printed;
 
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 
-/// Prints the fewest operations for which `fails` still answers an error, with that error.
+/// Prints the fewest operations for which `fails` still returns an error, with that error.
 pub fn print_shortest(operations: &[Operation], fails: impl Fn(&[Operation]) -> Option<String>) {
     let deadline = Instant::now() + SHRINK_TIME;
     let still = |operations: &[Operation]| fails(operations).is_some();
@@ -38,14 +38,14 @@ pub fn print_shortest(operations: &[Operation], fails: impl Fn(&[Operation]) -> 
     }
 }
 
-/// The fewest items found until `deadline` for which `fails` still answers true; in their order.
+/// The fewest items found until `deadline` for which `fails` still returns true; in their order.
 pub fn shrink<T: Clone>(items: &[T], deadline: Instant, fails: impl Fn(&[T]) -> bool) -> Vec<T> {
     let mut items = items.to_vec();
     let mut chunk = items.len().div_ceil(2);
     while chunk > 0 {
         let mut at = 0;
         let mut smaller = false;
-        // From the back: what comes late depends on what comes early.
+        // From the back: later operations depend on earlier ones.
         while at < items.len() {
             if Instant::now() > deadline {
                 return items;

@@ -1,18 +1,19 @@
 //! A wall clock that the test sets: this program's own `clock_gettime`, which std and the engine call.
 //!
-//! The system's clock is everybody's and needs root; this one is the process's. The monotonic clock is left alone.
+//! The system's clock serves all processes, and setting it needs root; this clock is the process's own. The monotonic
+//! clock is untouched.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Seconds added to the wall clock.
 static OFFSET: AtomicI64 = AtomicI64::new(0);
 
-/// Sets the wall clock `seconds` ahead of the system's, or after it.
+/// Sets the wall clock `seconds` ahead of the system's, or behind it.
 pub fn shift(seconds: i64) {
     OFFSET.store(seconds, Ordering::SeqCst);
 }
 
-/// Takes the place of the C library's function, for everything that is linked into this program.
+/// Replaces the C library's function for everything that is linked into this program.
 ///
 /// # Safety
 ///

@@ -1,6 +1,6 @@
-//! Databases that are closed one after the other while everything else of them is kept: `closed DIR`.
+//! Closes databases one after the other and keeps everything else of them: `closed DIR`.
 //!
-//! Beside the limit of descriptors, resident memory and descriptors are read from /proc.
+//! Besides the limit of descriptors, it reads resident memory and descriptors from /proc.
 
 use aidb::{Cursor, DB, Iter, IterOptions, Options, Snapshot, Value, WriteBatch};
 use aidb_tests::Fill;
@@ -8,14 +8,14 @@ use aidb_tests::Fill;
 use crate::{not_run, say};
 
 const DATABASES: u64 = 120;
-/// Databases before memory is looked at for the first time: what every process needs once is there then.
+/// Databases before the first look at memory: by then the process has allocated what every process needs.
 const FIRST: u64 = 10;
 const FILES: u64 = 256;
-/// Of a database: the first half in tables and in the cache, the rest in a memtable.
+/// The entries of a database: the first half in tables and in the cache, the rest in a memtable.
 const ENTRIES: u64 = 6_000;
 const VALUE_BYTES: usize = 1_000;
 
-/// What a program keeps of a database that it has closed.
+/// The handles that a program keeps of a closed database.
 #[expect(dead_code, reason = "it is kept")]
 struct Kept {
     db: DB,
@@ -33,7 +33,7 @@ fn resident() -> Option<u64> {
     Some(pages * 4096)
 }
 
-/// What the open descriptors lead to.
+/// The targets of the open descriptors.
 fn descriptors() -> Vec<String> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
     let links = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -46,7 +46,7 @@ fn key(number: u64) -> [u8; 8] {
 
 /// Opens a database, fills memtables, caches and tables, and closes it.
 fn closed(dir: &str) -> Kept {
-    // The defaults, but for a log of its own for people.
+    // The defaults, except an info log of its own.
     let options = Options::new().info_log(aidb::InfoLog::File(format!("{dir}.txt").into()));
     let db = DB::open(dir, options).unwrap();
     for number in 0..ENTRIES {
@@ -130,5 +130,5 @@ pub fn run(arguments: &[String]) {
     );
 }
 
-/// At most what the four entries and the value that a database lends keep.
+/// The most that the four entries and the value that a database lends may keep.
 const LENT_BYTES: u64 = 64 << 10;

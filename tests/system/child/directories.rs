@@ -1,4 +1,4 @@
-//! A database in a directory that nobody may write to: `directories mount|permissions DIR`.
+//! A database in a directory without write permission for anyone: `directories mount|permissions DIR`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::{mounts, say};
 /// User and group of nobody.
 const NOBODY: u32 = 65534;
 
-/// The bytes of every file below `dir`, and its time of change.
+/// The bytes of every file below `dir`, and its modification time.
 fn bytes(dir: &Path) -> BTreeMap<String, (Vec<u8>, i64, i64)> {
     let entries = fs::read_dir(dir).unwrap();
     entries
@@ -34,7 +34,7 @@ pub fn run(arguments: &[String]) {
     let options = || Options::new().write_buffer_size(16 << 10);
     let name = "name";
     {
-        // Dropped without a close: what is in the logs has to be replayed without a write.
+        // Dropped without a close: the reader has to replay the logs without a write.
         let db = DB::open(&dir, options()).unwrap();
         for number in 0..3000u32 {
             db.put(&number.to_be_bytes(), format!("{name} {number}").as_bytes())
@@ -43,7 +43,7 @@ pub fn run(arguments: &[String]) {
     }
     match how.as_str() {
         "mount" => {
-            // Here also without the file that readers would share as their lock.
+            // Here also without the file that readers would use as their shared lock.
             fs::remove_file(dir.join("LOCK")).unwrap();
             mounts::alone();
             let path = dir.display().to_string();
@@ -77,7 +77,7 @@ pub fn run(arguments: &[String]) {
     say(&format!("read everything; to write answers: {error}"));
 }
 
-/// Takes everybody's permission to write, and the privilege that stands above permissions.
+/// Removes everybody's write permission, and the privilege that overrides permissions.
 fn give_up_writing(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

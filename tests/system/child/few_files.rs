@@ -8,7 +8,7 @@ use aidb_tests::Random;
 use crate::say;
 
 const FILES: u64 = 64;
-/// At least so many tables, most of them in deeper levels.
+/// The least number of tables, most of them in deeper levels.
 const TABLES: u64 = 300;
 
 fn tables(db: &DB) -> u64 {
@@ -16,7 +16,7 @@ fn tables(db: &DB) -> u64 {
     levels.iter().map(|level| level.tables).sum()
 }
 
-/// How many files this process has open; `None` where the system does not tell.
+/// How many files this process has open; `None` if the system does not report it.
 fn open_files() -> Option<u64> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?;
     Some(entries.count() as u64)
@@ -43,7 +43,7 @@ pub fn run(arguments: &[String]) {
     let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let (mut most, mut most_tables) = (0, 0);
     for round in 0..4 {
-        // Cursors that stay open over everything that comes, as a program has them.
+        // Cursors that stay open during everything that follows, as a program has them.
         let mut cursors: Vec<_> = (0..20)
             .map(|_| db.cursor(IterOptions::default()).unwrap())
             .collect();
@@ -86,7 +86,7 @@ pub fn run(arguments: &[String]) {
             2 => {
                 let copy = std::path::Path::new(dir).with_extension("copy");
                 db.checkpoint(&copy).unwrap();
-                // Each database reckons with descriptors as if it were alone in the process.
+                // Each database counts descriptors as if it were alone in the process.
                 drop(db);
                 let copy = DB::open(copy, options.clone()).unwrap();
                 assert!(copy.iter().map(|entry| entry.unwrap()).eq(model.clone()));
@@ -98,7 +98,7 @@ pub fn run(arguments: &[String]) {
             _ => drop(db.snapshot().unwrap()),
         }
         if round % 2 == 0 {
-            // One at a time holds the lock.
+            // Only one at a time holds the lock.
             drop(db);
             db = DB::open(dir, options.clone()).unwrap();
         }

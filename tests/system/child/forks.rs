@@ -1,7 +1,7 @@
 //! Forks: `fork-handles DIR`, `fork-load DIR`, `fork-lock DIR`.
 //!
-//! A forked child may print nothing, because a thread it does not have may hold the lock of standard output. It
-//! answers by its exit status; one that hangs is ended by an alarm, which its parent sees.
+//! A forked child may print nothing, because a thread of the parent may have held the lock of standard output. It
+//! answers by its exit status. An alarm ends a child that hangs, and its parent sees that.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,31 +10,32 @@ use aidb::{Cursor, DB, ErrorKind, Iter, IterOptions, Options, ReadOptions, Snaps
 
 use crate::say;
 
-/// A child that takes so many seconds hangs.
+/// A child that takes this many seconds hangs.
 const MAX_SECONDS: u32 = 30;
-/// Children of a process under load, and of one that opens and closes.
+/// Children of a process under load, and of one that keeps opening and closing.
 const CHILDREN: u64 = 150;
 const CHILDREN_THAT_STAY: u64 = 40;
 
-/// Forks; the child runs `work` and ends with its answer. The child's process id.
+/// Forks. The child runs `work` and exits with its result; the parent gets the child's process id.
 fn fork(work: impl FnOnce() -> i32) -> libc::pid_t {
-    // SAFETY: the child goes on with a copy of this one thread. What it calls beside AiDb is the allocator, which
-    // the C library makes usable after a fork.
+    // SAFETY: the child goes on with a copy of this one thread. Besides AiDb it calls the allocator, which the C
+    // library makes usable after a fork.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork failed");
     if pid == 0 {
         // SAFETY: takes a number.
         unsafe { libc::alarm(MAX_SECONDS) };
         let answer = work();
-        // An ordinary end: destructors of the library and of the C library run too. Not that of Rust's own runtime, which waits
-        // for a lock that a thread of the parent held when it was just starting or ending.
+        // An ordinary exit: destructors of the library and of the C library run too. The destructor of Rust's own
+        // runtime does not: it waits for a lock that a thread of the parent may have held while it was starting or
+        // ending.
         // SAFETY: takes a number, and does not return; nothing else runs in the child.
         unsafe { libc::exit(answer) };
     }
     pid
 }
 
-/// Waits for a child and makes sure that it was content.
+/// Waits for a child and checks that it succeeded.
 fn check_end(pid: libc::pid_t, what: &str) {
     let mut status = 0;
     // SAFETY: `status` is a writable int, and `pid` our own child.
@@ -56,7 +57,7 @@ fn closed<T>(result: aidb::Result<T>) -> bool {
     result.is_err_and(|error| error.kind() == ErrorKind::Closed)
 }
 
-/// The handles of a program.
+/// The handles that a program may have.
 struct Handles {
     db: DB,
     snapshot: Snapshot,
@@ -76,7 +77,8 @@ impl Handles {
         }
     }
 
-    /// Every call on every handle answers `Closed`, and the handles go. 0, or the number of the call that does not.
+    /// Every call on every handle returns `Closed`, and the handles can be dropped. Returns 0, or the number of the
+    /// call that does not.
     fn check(mut self, dir: &Path) -> i32 {
         let db = &self.db;
         let through = ReadOptions::new().snapshot(Some(&self.snapshot));
@@ -107,14 +109,14 @@ impl Handles {
     }
 }
 
-/// One child, while nothing else is going on.
+/// One child, while no other thread works.
 pub fn handles(arguments: &[String]) {
     let dir = Path::new(&arguments[0]);
     let db = DB::open(dir, Options::new()).unwrap();
     db.put(b"k", b"parent").unwrap();
     let given = Handles::of(&db);
     let child = fork(|| match given.check(dir) {
-        // The lock is the parent's, whose handles the child has just let go.
+        // The parent has the lock. The child has just dropped its copies of the parent's handles.
         0 => match DB::open(dir, Options::new()) {
             Err(error) if error.kind() == ErrorKind::Locked => 0,
             _ => 100,
@@ -132,7 +134,7 @@ pub fn handles(arguments: &[String]) {
 /// Children of a process whose threads write, read, flush, open and close at that moment.
 pub fn under_load(arguments: &[String]) {
     let dir = Path::new(&arguments[0]);
-    // Tables and blocks come and go all the time.
+    // Tables and blocks appear and disappear all the time.
     let options = || {
         Options::new()
             .write_buffer_size(16 << 10)
@@ -163,7 +165,7 @@ pub fn under_load(arguments: &[String]) {
             }
         });
         scope.spawn(|| {
-            // The list's lock is held much of the time, and a child drops a snapshot.
+            // A thread holds the list's lock much of the time, and a child drops a snapshot.
             while going_on() {
                 drop(db.snapshot().unwrap());
             }
@@ -174,7 +176,7 @@ pub fn under_load(arguments: &[String]) {
             }
         });
         for number in 0..CHILDREN {
-            // Not before something was written since the last one, so that each meets the writers at work.
+            // Waits for a write since the last fork, so that each fork finds the writers at work.
             let before = written.load(Ordering::Relaxed);
             while written.load(Ordering::Relaxed) == before {
                 std::thread::yield_now();
@@ -193,14 +195,14 @@ pub fn under_load(arguments: &[String]) {
     ));
 }
 
-/// Children that live on when this process, which holds the lock, is killed.
+/// Children that outlive this process, which holds the lock and is killed.
 pub fn lock(arguments: &[String]) {
     let dir = Path::new(&arguments[0]);
     let other = dir.to_path_buf();
     let stop = AtomicBool::new(false);
     let opened = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        // Children are forked in the middle of opening too, when the descriptor is not yet known as a lock's.
+        // The process also forks in the middle of an open, before the descriptor is known to be a lock's.
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 DB::open(&other, Options::new()).unwrap();
@@ -220,10 +222,10 @@ pub fn lock(arguments: &[String]) {
     db.put(b"k", b"parent").unwrap();
     fork(|| {
         let answer = stay();
-        // Its own handle, in a process that was forked from one with threads.
+        // The child's own handle, in a process forked from one with threads.
         let own = DB::open(dir, Options::new());
         if own.is_ok_and(|own| own.put(b"k", b"child").is_ok()) {
-            // SAFETY: the bytes are readable; standard output is a pipe. No lock of this process is taken.
+            // SAFETY: the bytes are readable; standard output is a pipe. Nothing takes a lock of this process.
             unsafe { libc::write(1, b"a child opened\n".as_ptr().cast(), 15) };
         }
         answer
@@ -235,7 +237,7 @@ pub fn lock(arguments: &[String]) {
     }
 }
 
-/// Lives until standard input ends.
+/// Runs until standard input ends.
 fn stay() -> i32 {
     let mut byte = 0u8;
     // SAFETY: `byte` is one writable byte; std's own lock of standard input is not needed.

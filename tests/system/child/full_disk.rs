@@ -1,7 +1,7 @@
 //! Fills a small file system: `full-disk PART KIND DIR SEED`, where KIND is `ext4`, `inodes` or `tmpfs`.
 //!
-//! Every batch has a number and a mark that stays, and its number decides what else is in it. So the whole contents
-//! follow from which marks are there: those of all acknowledged batches, and any of those that answered an error.
+//! Every batch has a number, which decides its contents, and leaves a mark that stays. So the marks determine all
+//! contents: those of all acknowledged batches must be there, those of failed batches may be.
 
 use std::fs;
 use std::io::Write;
@@ -15,16 +15,16 @@ use aidb_tests::{Fill, Model, Random};
 use crate::{mounts, say};
 
 const DISK_BYTES: u64 = 64 << 20;
-/// What somebody else has on the disk, and removes: so many bytes, or so many files.
+/// The size of another program's data on the disk, which it later removes: so many bytes, or so many files.
 const BALLAST_BYTES: usize = 12 << 20;
 const BALLAST_FILES: usize = 70;
-/// Batches that leave a disk roomy.
+/// Batches after which a disk still has plenty of space.
 const ROOMY_BATCHES: u64 = 300;
-/// The reserve of a roomy disk, with the write buffers that are used here.
+/// The reserve of a disk with plenty of space, with the write buffers of this program.
 const ROOMY_RESERVE_BYTES: u64 = 64 << 10;
-/// Keys that are deleted where others have filled the disk, before and after an open.
+/// Keys to delete on a disk that others have filled, before and after an open.
 const DELETED_AT_ONCE: usize = 100;
-/// A write that fits may fail while the disk is full, and so may the next ones.
+/// While the disk is full, how many writes in a row may fail although they would fit.
 const ATTEMPTS_ON_FULL_DISK: u64 = 20;
 /// The largest value.
 const MAX_BYTES: usize = 30_000;
@@ -41,7 +41,7 @@ pub fn run(arguments: &[String]) {
     match kind.as_str() {
         "tmpfs" => mounts::tmpfs(&mount, DISK_BYTES),
         _ if !is_root => crate::not_run("only root may use loop devices"),
-        // Full when there is no inode left for one more file, although there is space.
+        // Full once there is no inode for one more file, although there is space.
         "inodes" => mounts::ext4(&mount, 4 * DISK_BYTES, &["-N", "160"]),
         _ => mounts::ext4(&mount, DISK_BYTES, &[]),
     }
@@ -55,7 +55,7 @@ pub fn run(arguments: &[String]) {
 }
 
 struct Batch {
-    /// The batches whose keys it deletes, if it is there to make room.
+    /// The batches whose keys it deletes, if it is a batch that makes room.
     clears: Option<Range<u64>>,
     acknowledged: bool,
 }
@@ -64,15 +64,15 @@ struct Disk {
     dir: PathBuf,
     ballast: PathBuf,
     seed: u64,
-    /// Whether inodes are short instead of bytes.
+    /// Whether inodes run out instead of bytes.
     by_files: bool,
     options: Options,
     db: Option<DB>,
     batches: Vec<Batch>,
-    /// Batches whose keys were not cleared yet begin here.
+    /// The first batch whose keys have not been cleared.
     uncleared: u64,
     refused: u64,
-    /// What the last refused write was answered.
+    /// The error of the last failed write.
     refusal: String,
 }
 
@@ -81,7 +81,7 @@ impl Disk {
         let random = &mut Random::new(seed);
         let options = Options::new()
             .write_buffer_size(*random.pick(&[256 << 10, 1 << 20]))
-            // Few files, where files are what is short.
+            // Few files, if files run out.
             .target_file_size(match by_files {
                 true => 1 << 20,
                 false => *random.pick(&[128 << 10, 512 << 10]),
@@ -125,7 +125,7 @@ impl Disk {
         }
     }
 
-    /// Writes the next batch; false if there was no space for it.
+    /// Writes the next batch. Returns false if there was no space for it.
     fn write(&mut self, clears: Option<Range<u64>>) -> bool {
         let number = self.batches.len() as u64;
         let batch = batch_of(&make(self.seed, number, clears.as_ref())).unwrap();
@@ -149,7 +149,7 @@ impl Disk {
         acknowledged
     }
 
-    /// Writes until there is no space, and goes on for some more attempts.
+    /// Writes until there is no space, and then makes some more attempts.
     fn fill(&mut self) {
         while self.write(None) {
             assert!(self.batches.len() < 100_000, "the disk never gets full");
@@ -159,7 +159,7 @@ impl Disk {
         }
     }
 
-    /// Compares everything in the database with what must be there.
+    /// Compares everything in the database with the right contents.
     fn compare(&self, when: &str) {
         let db = self.db();
         let mut expected = Model::new();
@@ -180,7 +180,7 @@ impl Disk {
         self.holds(&expected, when);
     }
 
-    /// Deletes the keys of all batches; false if there was no space for that.
+    /// Deletes the keys of all batches. Returns false if there was no space for that.
     fn clear(&mut self) -> bool {
         let end = self.batches.len() as u64;
         while self.uncleared < end {
@@ -193,7 +193,7 @@ impl Disk {
         true
     }
 
-    /// Opens the database and writes to it. Where there is no inode for another log, there must be one first.
+    /// Opens the database and writes to it. Without an inode for another log, another program removes its files first.
     fn open_on_the_full_disk(&mut self) {
         match DB::open(&self.dir, self.options.clone()) {
             Ok(db) => {
@@ -213,7 +213,7 @@ impl Disk {
         }
     }
 
-    /// Ends the role, and tells what is needed to find out why.
+    /// Ends the role, and prints facts that help to find the cause.
     fn fail(&self, what: &str, error: &aidb::Error) -> ! {
         say(&format!("{:?}", self.db().stats()));
         for entry in fs::read_dir(&self.dir).unwrap().map(Result::unwrap) {
@@ -224,7 +224,7 @@ impl Disk {
         panic!("{what}: {error}");
     }
 
-    /// Somebody else takes what is left of the disk.
+    /// Another program fills the rest of the disk.
     fn take_the_rest(&self) {
         let file = fs::File::create(self.ballast.join("rest")).unwrap();
         for piece in [64 << 10, 4 << 10, 1] {
@@ -232,7 +232,7 @@ impl Disk {
         }
     }
 
-    /// Nobody makes room here but the database, by deleting and compacting.
+    /// Only the database makes room here, by deleting and compacting.
     fn works_when_full(&mut self) {
         self.fill();
         self.compare("on the full disk");
@@ -271,7 +271,7 @@ impl Disk {
         }
     }
 
-    /// Puts some entries for which there is space.
+    /// Puts some entries that fit.
     fn put_new(&self, expected: &mut Model, when: &str) {
         for number in 0..100 {
             let (key, value) = (format!("new {number}").into_bytes(), vec![7; 10_000]);
@@ -281,19 +281,19 @@ impl Disk {
         }
     }
 
-    /// Deletes some of what is expected: that works on a full disk too.
+    /// Deletes some of the expected keys: that works on a full disk too.
     fn delete_some(&self, expected: &mut Model) {
         let stride = (expected.len() / DELETED_AT_ONCE).max(1);
         let some: Vec<_> = keys_of(expected).into_iter().step_by(stride).collect();
         self.delete(&some, expected, "delete on a filled disk");
     }
 
-    /// Compares everything in the database with what is expected.
+    /// Compares everything in the database with the expected contents.
     fn holds(&self, expected: &Model, when: &str) {
         holds(self.db(), expected).unwrap_or_else(|what| panic!("{when}: {what}"));
     }
 
-    /// Somebody else fills a disk that is roomy, while the database is open and idle and its reserve a small one.
+    /// Another program fills a disk with plenty of space, while the database is open and idle and has a small reserve.
     fn keeps_when_others_fill_it(&mut self) {
         for _ in 0..ROOMY_BATCHES {
             assert!(self.write(None), "there is space: {}", self.refusal);
@@ -308,12 +308,12 @@ impl Disk {
         let mut expected = contents(self.db()).unwrap();
         self.delete_some(&mut expected);
         self.holds(&expected, "after deletes on the filled disk");
-        // Closed, killed, or open all the time.
+        // The database is closed, killed, or open all the time.
         let way = self.seed % 3;
         if way < 2 {
             let db = self.db.take().unwrap();
             if way == 0 {
-                // What cannot be flushed stays in the logs, whatever close answers.
+                // Entries that cannot be flushed stay in the logs, whatever close returns.
                 let _ = db.close();
             }
             drop(db);
@@ -326,7 +326,7 @@ impl Disk {
             self.delete_some(&mut expected);
             self.holds(&expected, "after deletes behind an open on the filled disk");
         }
-        // The same handle goes on at once.
+        // The same handle works again at once.
         fs::remove_dir_all(&self.ballast).unwrap();
         self.put_new(&mut expected, "put where there is space again");
         self.db().flush().unwrap();
@@ -339,7 +339,7 @@ impl Disk {
     }
 
     fn keeps_everything(&mut self) {
-        // Closed, killed, or open all the time, where the disk is full. Files are filled more slowly than bytes.
+        // Closed, killed, or open all the time, on the full disk. Inodes fill up more slowly than bytes.
         let rounds = [self.seed % 2, 2];
         for round in rounds.into_iter().take(if self.by_files { 1 } else { 2 }) {
             self.fill();
@@ -347,7 +347,7 @@ impl Disk {
             if round < 2 {
                 let db = self.db.take().unwrap();
                 if round == 0 {
-                    // What cannot be flushed stays in the logs: nothing is lost, whatever close answers.
+                    // Entries that cannot be flushed stay in the logs: nothing is lost, whatever close returns.
                     let _ = db.close();
                 }
                 drop(db);
@@ -357,7 +357,7 @@ impl Disk {
                 self.db = None;
                 self.open_on_the_full_disk();
             }
-            // Somebody else makes room: the same handle goes on at once.
+            // Another program makes room: the same handle works again at once.
             let _ = fs::remove_dir_all(&self.ballast);
             assert!(
                 self.write(None),

@@ -1,4 +1,4 @@
-//! Opens a database and keeps it until the parent lets go: `holder DIR [OPTION=VALUE]...`.
+//! Opens a database and keeps it open until its parent ends it: `holder DIR [OPTION=VALUE]...`.
 
 use aidb::{DB, Options};
 

@@ -1,5 +1,5 @@
-//! How much memory large values and keys take at their most, in each step of their life: `large-value DIR`,
-//! `large-values DIR`, `large-keys DIR`.
+//! Measures the peak memory of each step in the life of large values and keys: `large-value DIR`, `large-values DIR`,
+//! `large-keys DIR`.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::{not_run, say};
 
 const MIB: u64 = 1 << 20;
 const VALUE_BYTES: u64 = 96 * MIB;
-/// The write buffer, the block cache, and what a process takes besides.
+/// The write buffer, the block cache, and the rest of a process's memory.
 const BUFFERS: u64 = 32 * MIB;
 
 /// A row of /proc/self/status, in bytes.
@@ -21,14 +21,14 @@ fn status(row: &str) -> u64 {
     words.map_or(0, |kib| kib.parse::<u64>().unwrap() << 10)
 }
 
-/// Begins to watch anew how much memory the process holds at its most.
+/// Resets the peak of the process's memory.
 fn watch() {
     if let Err(error) = fs::write("/proc/self/clear_refs", "5") {
         not_run(&format!("the peak of memory cannot be reset: {error}"));
     }
 }
 
-/// Watches steps, and says of each how much it takes at its most.
+/// Watches steps, and prints the peak memory of each.
 struct Steps {
     before: u64,
     value_bytes: u64,
@@ -45,7 +45,7 @@ impl Steps {
         }
     }
 
-    /// Does `work`, which may take so many `values` beside the buffers.
+    /// Does `work`, which may take the memory of this many `values` beside the buffers.
     fn step(&mut self, name: &str, values: u64, work: impl FnOnce()) {
         watch();
         work();
@@ -73,7 +73,7 @@ fn options() -> Options {
         .block_cache_size(MIB)
 }
 
-/// Does not compress.
+/// Incompressible.
 fn noise(seed: u64, bytes: u64) -> Vec<u8> {
     let mut random = Random::new(seed);
     let mut value = vec![0; bytes as usize];
@@ -107,7 +107,7 @@ pub fn one(arguments: &[String]) {
     });
     let mut reopened = None;
     steps.step("recover", 2, || {
-        // Without a close the value is in the log alone.
+        // Without a close only the log has the value.
         drop(db);
         reopened = Some(DB::open(dir, options()).unwrap());
     });
@@ -117,10 +117,10 @@ pub fn one(arguments: &[String]) {
     steps.end();
 }
 
-/// In tables that overlap.
+/// Large values in tables that overlap.
 pub fn many(arguments: &[String]) {
     const COUNT: u8 = 8;
-    // What is larger than this goes back to the system when it is freed.
+    // The allocator returns larger allocations to the system when they are freed.
     const BYTES: u64 = 40 * MIB;
     let [dir] = arguments else {
         panic!("large-values DIR");
@@ -129,11 +129,11 @@ pub fn many(arguments: &[String]) {
     let mut steps = Steps::begin(BYTES);
     let options = options().level0_compaction_trigger(u64::from(COUNT) + 1);
     let db = DB::open(dir, options).unwrap();
-    // One waits for its flush, which makes a block of it, while the next is in a memtable and the third in its batch.
+    // One waits for its flush, which makes a block of it; the next is in a memtable, and the third in its batch.
     steps.step("puts", 4, || {
         for number in 0..COUNT {
             value[0] = number;
-            // Keys that lie far apart, so that each table reaches over most of the others.
+            // Keys that lie far apart, so that each table overlaps most of the others.
             db.put(&[number * 3 % COUNT], &value).unwrap();
             db.put(&[number * 3 % COUNT, 0], b"small").unwrap();
             db.put(&[COUNT + number], b"small").unwrap();
@@ -143,7 +143,7 @@ pub fn many(arguments: &[String]) {
     let stats = db.stats().unwrap();
     assert!(stats.flushes >= u64::from(COUNT), "tables that overlap");
     assert_eq!((stats.compactions, stats.trivial_moves), (0, 0));
-    // The caller's copy is one of them.
+    // One of them is the caller's copy.
     steps.step("walk", 2, || {
         let large = db.iter().map(|entry| entry.unwrap().1);
         assert_eq!(
@@ -166,12 +166,12 @@ pub fn many(arguments: &[String]) {
     steps.end();
 }
 
-/// Keys as long as they may be, with different beginnings. What is compared is no matter of who comes first: flushes and
-/// compactions run while nobody writes, until the last step.
+/// Keys of the greatest length, with different beginnings. The measured peaks do not depend on the order of threads:
+/// flushes and compactions run while nobody writes, until the last step.
 pub fn keys(arguments: &[String]) {
     const COUNT: u64 = 12;
     const BYTES: u64 = 16 * MIB;
-    /// So many tables of level 0 are compacted at once.
+    /// How many tables of level 0 are compacted at once.
     const GROUP: u64 = 4;
     let [dir] = arguments else {
         panic!("large-keys DIR");
@@ -189,7 +189,7 @@ pub fn keys(arguments: &[String]) {
             }
         }
     };
-    // A merge of so many tables holds a block of each, the checks' copy and the block that it makes; both ends of a table's
+    // A merge of this many tables holds a block of each, the checks' copy and the output block; both ends of a table's
     // keys are in the version and in the edit of the manifest.
     steps.step("puts", 12, || put_all(b"one"));
     steps.step("overwrites", 14, || put_all(b"two"));
@@ -210,7 +210,8 @@ pub fn keys(arguments: &[String]) {
     });
     steps.step("close", 6, || db.close().unwrap());
     let db = DB::open(dir, options()).unwrap();
-    // Here it matters who comes first: three memtables, their flush, and compactions of as many tables as there are by then.
+    // Here the order of threads matters: three memtables, their flush, and compactions of all the tables there are by
+    // then.
     steps.step("overwrites while the rest goes on", 20, || {
         for number in 0..COUNT {
             db.put(&key(number), b"three").unwrap();

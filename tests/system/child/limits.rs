@@ -1,4 +1,4 @@
-//! Processes with a limit of a file's size, and without standard streams: `file-size DIR BYTES`, `no-streams DIR`.
+//! Processes with a limit on the size of a file, and without standard streams: `file-size DIR BYTES`, `no-streams DIR`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use aidb::{DB, ErrorKind, InfoLog, Options, WriteOptions};
 
 use crate::say;
 
-/// Writes many times what one file may hold, with the signal's default in force: to end the process.
+/// Writes many times the size limit of one file. The signal has its default action, which ends the process.
 pub fn file_size(arguments: &[String]) {
     let [dir, bytes] = arguments else {
         panic!("file-size DIR BYTES");
@@ -25,7 +25,7 @@ pub fn file_size(arguments: &[String]) {
     let db = DB::open(format!("{dir}/db"), options.clone()).unwrap();
     let entries = (4 * bytes / 1000) as u32;
     let value = |number: u32| {
-        // Nothing that a codec could make small.
+        // Incompressible.
         let mut state = u64::from(number) * 2 + 1;
         let mut byte = || {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
@@ -49,7 +49,7 @@ pub fn file_size(arguments: &[String]) {
     assert_eq!(too_large.kind(), ErrorKind::Io, "{too_large}");
     db.put(b"next", b"goes on").unwrap();
     if bytes <= 48 << 10 {
-        // So many tables, one after the other, that the edits for them would not fit into one manifest.
+        // So many tables, one after the other, that their edits would not fit into one manifest.
         for number in 0..150_000u32 {
             let key = (number % 10_000).to_be_bytes();
             db.put(&[&b"small"[..], &key].concat(), &[7; 100]).unwrap();
@@ -70,12 +70,13 @@ pub fn file_size(arguments: &[String]) {
     say(&format!("{entries} entries"));
 }
 
-/// Lives without descriptors 0 to 2, while somebody writes to them all the time: nothing may ever be behind them.
+/// Works without descriptors 0 to 2, while a thread writes to them all the time: the engine must never open a file
+/// under them.
 pub fn no_streams(arguments: &[String]) {
     let [dir] = arguments else {
         panic!("no-streams DIR");
     };
-    // SAFETY: numbers only; the standard streams are not used below but through their numbers.
+    // SAFETY: numbers only; the code below uses the standard streams only through their numbers.
     let out = unsafe { libc::fcntl(1, libc::F_DUPFD_CLOEXEC, 50) };
     assert!(out > 0);
     // SAFETY: as above.

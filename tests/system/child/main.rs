@@ -1,21 +1,21 @@
 //! The processes that the tests of `tests/system` start, kill, starve and fork: `child ROLE ARGUMENT...`.
 //!
-//! A role speaks in lines on its standard output. It ends with 0, with a panic if something is wrong, or with
-//! [`NOT_RUN`] after a line that says what this machine does not allow.
+//! A role prints lines on its standard output. It ends with 0, with a panic if something is wrong, or with [`NOT_RUN`]
+//! after a line that says what this machine does not allow.
 //!
 //! * `writer.rs`     writes until it is killed
 //! * `holder.rs`     opens a database and keeps it
 //! * `closed.rs`     keeps handles of databases that it closes
-//! * `few_files.rs`  lives with 64 descriptors
-//! * `directories.rs`    directories that nobody may write to
-//! * `forks.rs`      forks, under load and to be killed
+//! * `few_files.rs`  works with 64 descriptors
+//! * `directories.rs`    directories without write permission for anyone
+//! * `forks.rs`      forks, under load and before it is killed
 //! * `full_disk.rs`  fills a small file system
-//! * `large_value.rs` watches how much memory a large value takes
+//! * `large_value.rs` measures how much memory a large value takes
 //! * `limits.rs`     files of a limited size; no standard streams
 //! * `refused.rs`    a sandbox that refuses system calls
-//! * `memory.rs`     compares what it holds with what is reported
+//! * `memory.rs`     compares its memory with the database's report
 //! * `syncs.rs`      watches its own syncs, and makes some fail
-//! * `clock.rs`      a wall clock that jumps; `mounts.rs` file systems of this process alone
+//! * `clock.rs`      a wall clock that jumps; `mounts.rs` file systems that only this process sees
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -69,20 +69,20 @@ fn main() {
     }
 }
 
-/// Says `words` in one write, so that a kill leaves the line whole or not at all.
+/// Prints `words` in one write, so that a kill leaves the line whole or not at all.
 fn say(words: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{words}\n").as_bytes()).unwrap();
     out.flush().unwrap();
 }
 
-/// Ends the process: this machine does not allow what the role is about.
+/// Ends the process, because this machine does not allow the role.
 fn not_run(why: &str) -> ! {
     say(&format!("not run: {why}"));
     std::process::exit(NOT_RUN);
 }
 
-/// Waits until the parent closes our standard input, which its death does too.
+/// Waits until the parent closes our standard input, or dies.
 fn wait_for_parent() {
     let _ = std::io::stdin().lines().next();
 }

@@ -1,5 +1,5 @@
-//! What a process holds beside what the database says it holds: `memory DIR`, and `memory-fill DIR` before that in a process
-//! of its own, because memory that was freed may stay the process's.
+//! Compares a process's memory with the memory that the database reports: `memory DIR`, and before it `memory-fill DIR`
+//! in a process of its own, because the process may keep memory that it has freed.
 
 use aidb::{DB, IterOptions, Options};
 use aidb_tests::Random;
@@ -9,7 +9,7 @@ use crate::{not_run, say};
 const ENTRIES: u64 = 300_000;
 /// Cursors that scan at once.
 const CURSORS: u64 = 500;
-/// Enough that each reads ahead.
+/// Enough entries that each cursor reads ahead.
 const SCANNED: usize = 1000;
 
 fn key(number: u64) -> Vec<u8> {
@@ -27,7 +27,7 @@ pub fn fill(arguments: &[String]) {
     db.close().unwrap();
 }
 
-/// Bytes of memory that are this process's; `None` where the system does not tell.
+/// The process's resident memory in bytes; `None` if the system does not report it.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS"))?;
@@ -35,7 +35,7 @@ fn resident() -> Option<u64> {
     Some(kib << 10)
 }
 
-/// Fails unless what both have grown by differs by less than a tenth, and two MiB: the allocator's and the first slab's.
+/// Fails unless the two have grown alike, up to a tenth and two MiB: the allocator's and the first slab's.
 fn compare(db: &DB, before: (u64, u64), when: &str) {
     let said = reported(db) - before.1;
     let held = resident().unwrap() - before.0;
@@ -67,7 +67,7 @@ pub fn run(arguments: &[String]) {
     }
     drop(db);
 
-    // A cache that keeps next to nothing, so that cursors read ahead, and hold what they read.
+    // A tiny cache, so that cursors read ahead and hold their own blocks.
     let db = DB::open(&arguments[0], Options::new().block_cache_size(1 << 20)).unwrap();
     let before = (resident().unwrap(), reported(&db));
     let cursors: Vec<_> = (0..CURSORS)
@@ -83,7 +83,7 @@ pub fn run(arguments: &[String]) {
     say(&format!("{} cursors: {said} bytes reported", cursors.len()));
     assert!(said > CURSORS * (16 << 10), "read-ahead counts");
     assert!(said < 64 << 20, "and is bounded");
-    // What the first database has freed serves again, so only more than that shows.
+    // The process reuses the memory that the first database has freed, so only the excess over it shows.
     let held = resident().unwrap().saturating_sub(before.0);
     assert!(held < said / 10 * 11 + (2 << 20), "{held} bytes held");
 }

@@ -1,12 +1,13 @@
-//! File systems that this process alone sees, and that go with it.
+//! File systems that only this process sees, and that disappear with it.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Gives the process a mount namespace of its own: as root, or as root of a user namespace where the kernel lets
-/// everybody have one. Whether it is the first, which may use loop devices. Ends the role if neither is allowed.
+/// Gives the process a mount namespace of its own: as root, or as root of a user namespace where the kernel allows
+/// everybody to have one. Returns whether it is real root, which may use loop devices. Ends the role if neither is
+/// allowed.
 ///
-/// Called before any thread is started, as `unshare` demands for user namespaces.
+/// Must run before any thread is started, as `unshare` demands for user namespaces.
 pub fn alone() -> bool {
     // SAFETY: these calls take and touch no memory of ours, and no thread but this one exists.
     let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
@@ -25,12 +26,12 @@ pub fn alone() -> bool {
             crate::not_run("this user may not mount anything");
         }
     }
-    // What is mounted from here on must not show in the system's own namespace.
+    // Mounts from here on must not show in the system's own namespace.
     mount(&["--make-rprivate", "/"]);
     is_root
 }
 
-/// Runs `mount`; ends the role if that is not allowed.
+/// Runs `mount`; ends the role if the machine does not allow that.
 pub fn mount(arguments: &[&str]) {
     match Command::new("mount").args(arguments).output() {
         Ok(output) if output.status.success() => {}
@@ -42,7 +43,7 @@ pub fn mount(arguments: &[&str]) {
     }
 }
 
-/// Mounts an ext4 of `bytes` at `dir`, in a file beside it, with options for its making.
+/// Mounts an ext4 of `bytes` at `dir`, made with these options in a file beside it.
 pub fn ext4(dir: &Path, bytes: u64, making: &[&str]) {
     let image = dir.with_extension("image");
     std::fs::File::create(&image)
@@ -50,7 +51,7 @@ pub fn ext4(dir: &Path, bytes: u64, making: &[&str]) {
         .set_len(bytes)
         .unwrap();
     let image = image.display().to_string();
-    // No blocks for root alone: the disk is full for everybody at once.
+    // No blocks reserved for root: the disk is full for everybody at once.
     let made = Command::new("mkfs.ext4")
         .args(["-q", "-F", "-m", "0"])
         .args(making)

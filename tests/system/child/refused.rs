@@ -1,7 +1,7 @@
-//! A life in a sandbox that refuses some system calls: `refused DIR ERROR CALL...`.
+//! Runs a database in a sandbox that refuses some system calls: `refused DIR ERROR CALL...`.
 //!
-//! A filter hands the calls to a thread that it does not concern, which counts and refuses them. The last line says how many
-//! refusals the engine met.
+//! A filter forwards the calls to a thread outside the filter, which counts and refuses them. The last line says how
+//! many refusals the engine met.
 
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const RETURN_NOTIFY: u32 = 0x7fc0_0000;
 const RECEIVE: libc::c_ulong = 0xc050_2100;
 const SEND: libc::c_ulong = 0xc018_2101;
 
-/// Numbers of a call by its name; none where the architecture does not have it.
+/// The numbers of a call by its name; none if the architecture lacks the call.
 fn numbers(call: &str) -> Vec<libc::c_long> {
     let both = |number| vec![number];
     match call {
@@ -92,14 +92,14 @@ pub fn run(arguments: &[String]) {
     let met = Arc::new(AtomicU64::new(0));
     let (send, receive) = mpsc::channel();
     let counter = Arc::clone(&met);
-    // Started before the filter, so that it is free of it.
+    // Started before the filter, so that the filter does not apply to it.
     std::thread::spawn(move || refuse(receive.recv().unwrap(), error, &counter));
     send.send(filter(&numbers)).unwrap();
     live(dir);
     say(&format!("met {}", met.load(Ordering::SeqCst)));
 }
 
-/// Hands `numbers` over to whoever reads the descriptor that this answers, for this thread and those it starts.
+/// Forwards the calls `numbers` of this thread, and of the threads it starts, to the reader of the returned descriptor.
 fn filter(numbers: &[libc::c_long]) -> libc::c_int {
     let statement = |code: u32, k| libc::sock_filter {
         code: code as u16,
@@ -107,7 +107,7 @@ fn filter(numbers: &[libc::c_long]) -> libc::c_int {
         jf: 0,
         k,
     };
-    // The number of the call is the first word of what is filtered.
+    // The first word of the filter's data is the number of the call.
     let mut program = vec![statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
     for &number in numbers {
         program.push(libc::sock_filter {
@@ -132,7 +132,7 @@ fn filter(numbers: &[libc::c_long]) -> libc::c_int {
     listener as libc::c_int
 }
 
-/// Counts calls that were handed over, and refuses them with `error`, until the process ends.
+/// Counts forwarded calls, and refuses them with `error`, until the process ends.
 fn refuse(listener: libc::c_int, error: i32, met: &AtomicU64) {
     loop {
         // SAFETY: all zeros are a valid value of both, which hold numbers only.
@@ -154,11 +154,11 @@ fn key(number: u32) -> [u8; 4] {
     number.to_be_bytes()
 }
 
-/// Everything that a database does; nothing of it may fail.
+/// Everything that a database does; nothing may fail.
 fn live(dir: &str) {
     let path = |name: &str| format!("{dir}/{name}");
     let options = Options::new()
-        // So that logs are long enough to be written back early.
+        // Makes logs long enough for early writeback.
         .write_buffer_size(1200 << 10)
         .target_file_size(128 << 10)
         .level0_compaction_trigger(2)
@@ -186,7 +186,7 @@ fn live(dir: &str) {
         let found = db.iter().map(|entry| entry.unwrap().0);
         let expected = (0..ENTRIES).filter(|number| number % 10 != 0);
         assert!(found.eq(expected.map(|number| key(number).to_vec())));
-        // Left in the log.
+        // These stay in the log.
         db.put(b"later", b"").unwrap();
         drop(db);
         let db = DB::open(path(name), options.clone().read_only(true)).unwrap();
@@ -201,11 +201,11 @@ fn live(dir: &str) {
     });
 }
 
-/// Runs `work` while nobody reads what goes to the standard error stream.
+/// Runs `work` while the standard error stream leads nowhere.
 fn without_readers(work: impl FnOnce()) {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    // SAFETY: numbers only; what is overwritten is the standard error stream, which nobody owns here.
+    // SAFETY: numbers only; the overwritten descriptor is the standard error stream, which no value owns here.
     let kept = unsafe { libc::dup(libc::STDERR_FILENO) };
     // SAFETY: as above.
     unsafe { libc::dup2(writer.as_raw_fd(), libc::STDERR_FILENO) };

@@ -1,7 +1,7 @@
-//! What the operating system is asked to make durable, and what becomes of its answer: `syncs DIR`.
+//! Checks which syncs the engine asks of the operating system, and what it does with the results: `syncs DIR`.
 //!
-//! This program brings its own `fsync` and `fdatasync`. Once watched they note what they are asked for and pass it on,
-//! or answer EIO. So a sync that `OsEnv` leaves out, or whose error it drops, is seen: no file system would show it.
+//! This program has its own `fsync` and `fdatasync`. While watched they record each call, and pass it on or return EIO.
+//! So the test sees a sync that `OsEnv` leaves out, or whose error it drops: no file system would show it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,13 +12,13 @@ use aidb::{DB, Error, ErrorKind, Options, WriteOptions};
 
 use crate::say;
 
-/// A call: its path, and whether it was for a file's bytes alone.
+/// A call: its path, and whether it was `fdatasync`.
 type Call = (PathBuf, bool);
 
 #[derive(Default)]
 struct Calls {
     seen: Vec<Call>,
-    /// Which of them fails.
+    /// The number of the call that fails.
     fails: Option<usize>,
 }
 
@@ -54,7 +54,7 @@ fn call(number: libc::c_long, file: libc::c_int) -> libc::c_int {
     unsafe { libc::syscall(number, file) as libc::c_int }
 }
 
-/// Runs `work` with the call number `fails` failing; what it answers, and all calls.
+/// Runs `work` with the call number `fails` failing. Returns its result and all calls.
 fn watch<T>(fails: Option<usize>, work: impl FnOnce() -> T) -> (T, Vec<Call>) {
     *CALLS.lock().unwrap() = Calls {
         seen: Vec::new(),
@@ -66,7 +66,7 @@ fn watch<T>(fails: Option<usize>, work: impl FnOnce() -> T) -> (T, Vec<Call>) {
     (answer, std::mem::take(&mut CALLS.lock().unwrap().seen))
 }
 
-/// `work` asks for these syncs, and fails if any of them does.
+/// Checks that `work` asks for these syncs, and fails if any of them does.
 fn asks_for(expected: &[(&Path, bool)], mut work: impl FnMut(&str) -> Result<(), Error>) {
     let (answer, calls) = watch(None, || work("whole"));
     answer.unwrap();
@@ -86,7 +86,7 @@ fn environment(dir: &Path) {
     handle.write_at(0, b"bytes").unwrap();
     asks_for(&[(&file, true)], |_| handle.sync());
     asks_for(&[(dir, false)], |_| env.sync_dir(dir));
-    // What is there may have been made by someone who was killed before its sync.
+    // An earlier process may have created the directory and died before its sync.
     let above = dir.parent().unwrap();
     asks_for(&[(above, false)], |_| env.create_dir_all(dir));
     let base = |name: &str| dir.join(name);
@@ -97,7 +97,7 @@ fn environment(dir: &Path) {
     });
 }
 
-/// A life of a database, with a second try of whatever fails; what failed, and what must be there.
+/// Runs a database, with a second try of whatever fails. Returns the failed steps, and the right contents.
 struct Life {
     dir: PathBuf,
     errors: Vec<Error>,
@@ -168,13 +168,13 @@ impl Life {
     }
 }
 
-/// Whether a call was for a file whose name begins so.
+/// Whether a call was for a file whose name begins like this.
 fn is_for((path, _): &Call, name: &str) -> bool {
     let found = path.file_name().unwrap_or_default();
     found.to_string_lossy().starts_with(name)
 }
 
-/// A new manifest is an attempt: where it fails the old one goes on. Its file and its directory are synced.
+/// A new manifest is an attempt: if it fails the old one goes on. The engine syncs its file and its directory.
 fn begins_a_manifest(calls: &[Call], index: usize) -> bool {
     is_for(&calls[index], "MANIFEST") || index > 0 && is_for(&calls[index - 1], "MANIFEST")
 }

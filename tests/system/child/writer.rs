@@ -1,7 +1,7 @@
-//! Writes until it is killed, and says what it does: `writer DIR SEED WRITERS LIFE OFFSET`.
+//! Writes until it is killed, and reports its steps: `writer DIR SEED WRITERS LIFE OFFSET`.
 //!
 //! Lines: `clock S`, the wall clock; `opening`, `open N...`, the batches found of each writer; `did W N`, an
-//! acknowledged batch; `begin WHAT`, `end WHAT` around a call beside the writes; `closing`, `closed`.
+//! acknowledged batch; `begin WHAT`, `end WHAT` around a call other than a write; `closing`, `closed`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,7 +55,7 @@ pub fn run(arguments: &[String]) {
     }
 }
 
-/// Lets every writer go from its count to its last, and does other things beside them.
+/// Lets every writer go from its count to its last, and makes other calls beside them.
 fn write(
     db: &DB,
     seed: u64,
@@ -99,7 +99,7 @@ fn write(
     });
 }
 
-/// Whoever does other things than writing.
+/// Makes the calls other than writes.
 struct Keeper<'a> {
     db: &'a DB,
 }

@@ -6,13 +6,13 @@
 ...     db.get(b"fruit")
 b'apple'
 
-The methods are those of plyvel, with more beside them. Keys and values are bytes. A write survives the death of
-the process once its call has returned; with ``sync=True`` it survives power loss, together with every write
-acknowledged before it. ``flush``, ``close`` and leaving a ``with`` block do the same for everything written.
+The methods are those of plyvel, and more. Keys and values are bytes. A write survives a process crash once its call has
+returned. With ``sync=True`` it survives power loss, together with every write acknowledged before it. ``flush``,
+``close`` and leaving a ``with`` block do the same for all earlier writes.
 
-What differs from plyvel: a missing database is created unless ``create_if_missing=False``; writes take ``sync``,
-and reads ``fill_cache``, as keywords; a prefix and bounds go together; checksums are always verified; errors are
-finer (:mod:`aidb.errors`); there is no other order of keys than bytewise.
+Differences from plyvel: a missing database is created unless ``create_if_missing=False``; writes take ``sync``, and
+reads ``fill_cache``, as keywords; a prefix and bounds can be combined; checksums are always verified; errors have more
+classes (:mod:`aidb.errors`); keys always sort bytewise.
 """
 
 from __future__ import annotations
@@ -86,5 +86,5 @@ __all__ = [
 
 
 def open(path: StrOrBytesPath, **options: Unpack[OpenOptions]) -> DB:
-    """Open the database in the directory ``path`` and return its :class:`DB`, which says the options and errors."""
+    """Open the database in the directory ``path`` and return its :class:`DB`; see there for options and errors."""
     return DB(path, **options)

@@ -1,6 +1,6 @@
 """Stubs of the native module, written by hand; a test (mypy.stubtest) compares them with the module.
 
-The docstrings of the module say what each call does, raises and costs: ``help(aidb.DB.get)``.
+The docstrings of the module explain what each call does, raises and costs: ``help(aidb.DB.get)``.
 """
 
 import sys
@@ -111,7 +111,7 @@ class OpenOptions(TypedDict, total=False):
 
 @type_check_only
 class Damage(TypedDict):
-    """One place on disk that is not as it was written; of kind "Internal", one that is right but is read wrongly."""
+    """One damaged place on disk; of kind "Internal", one that is intact but that AiDb reads wrongly."""
 
     file: str
     offset: int
@@ -136,8 +136,8 @@ class VerifyReport(TypedDict):
 class Loss(TypedDict):
     """Bytes offset to end of a file that a repair could not read.
 
-    Both are 0 if the file is missing, or if it is a table that was read completely but has other entries than it
-    should. None means unknown.
+    Both are 0 if the file is missing, or if the repair read a whole table but found other entries
+    than its properties state. None means unknown.
     """
 
     file: str
@@ -151,7 +151,7 @@ class Loss(TypedDict):
 
 @type_check_only
 class RepairReport(TypedDict):
-    """What repair_db read, wrote and lost."""
+    """The result of repair_db: what it read, wrote and lost."""
 
     is_ok: bool
     tables: int
@@ -327,7 +327,7 @@ class Snapshot(Reader):
 
 @final
 class WriteBatch:
-    """Puts and deletes that are applied together, all or none."""
+    """Puts and deletes that the database applies together, all or none."""
 
     def put(self, key: Buffer, value: Buffer) -> None: ...
     def delete(self, key: Buffer) -> None: ...
@@ -366,7 +366,7 @@ class Iterator(Generic[_Entry_co]):
 
 @final
 class RawIterator:
-    """Visits all entries with the interface of LevelDB's iterator; it is on an entry or on none."""
+    """Visits all entries with the interface of LevelDB's iterator; it stands on an entry or on none."""
 
     def valid(self) -> bool: ...
     def seek_to_first(self) -> None: ...

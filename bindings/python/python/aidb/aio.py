@@ -1,4 +1,4 @@
-"""AiDb for asyncio: the same database, its calls awaited.
+"""AiDb for asyncio: the same database with awaitable calls.
 
 >>> import asyncio, tempfile
 >>> from aidb import aio
@@ -10,13 +10,13 @@
 ...     asyncio.run(main(directory))
 [(b'fruit', b'apple')]
 
-Each database runs its calls on a few threads of its own, so the event loop never waits for the disk; names,
-arguments, results and errors are those of :class:`aidb.DB`. A `get` that memory alone can answer is answered at once,
-without a thread; after 200 of those in a row the event loop gets a turn. A call whose task is cancelled still runs
-to its end in its thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry.
-What may take long ends with its task, or with the interpreter, as Ctrl-C ends it for :class:`aidb.DB`: ``verify``,
-``get_many`` and the wait of ``open`` stop, and ``flush``, ``compact_range`` and ``checkpoint`` go on without anybody who
-waits for them, until they are done or the database is closed.
+Each database runs its calls on a few threads of its own, so the event loop never waits for the disk; names, arguments,
+results and errors are those of :class:`aidb.DB`. A `get` that needs only memory returns at once, without a thread;
+after 200 of those in a row the event loop gets a turn. If a task is cancelled, its call still runs to its end in its
+thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry. Long calls end with
+their task, or with the interpreter, as Ctrl-C ends them for :class:`aidb.DB`: ``verify``, ``get_many`` and the wait of
+``open`` stop; ``flush``, ``compact_range`` and ``checkpoint`` continue in the background until they are done or the
+database is closed.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ __all__ = ["DB", "Iterator", "Reader", "Snapshot", "WriteBatch", "open"]
 
 _T = TypeVar("_T")
 
-# Entries that an iterator takes from its thread at once.
+# How many entries an iterator takes from its thread at once.
 _CHUNK_ENTRIES = 512
 _THREADS = 4
-# Calls that are answered at once before the event loop gets a turn.
+# How many calls may return at once before the event loop gets a turn.
 _CALLS_PER_TURN = 200
-# What no database holds: the answer of a look at memory that does not know.
+# No database holds this: a look at memory returns it if it finds no answer there.
 _UNKNOWN: Any = object()
 
 
-# The long calls of now.
+# The long calls that are running.
 _cancellations: set[Cancellation] = set()
 
 
@@ -66,8 +66,8 @@ def _cancel_all() -> None:
         cancellation.cancel()
 
 
-# The interpreter ends by waiting for the threads of every pool, also where a loop was left without its tasks being
-# cancelled. What is registered last is called first, and the pools registered when they were imported.
+# The interpreter waits at its end for the threads of every pool, also if a program left a loop without cancelling its
+# tasks. It calls the last registered function first, and the pools registered theirs when they were imported.
 getattr(threading, "_register_atexit", lambda call: None)(_cancel_all)
 
 
@@ -81,7 +81,7 @@ class _Worker:
         self._calls = 0
 
     async def turn(self) -> None:
-        """Let the event loop go on, now and then."""
+        """Let the event loop run, now and then."""
         self._calls += 1
         if self._calls >= _CALLS_PER_TURN:
             self._calls = 0
@@ -90,7 +90,7 @@ class _Worker:
     def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
         """Run ``call`` in a thread of the pool.
 
-        Runs it at once, and so lets it fail, if the database is closed or belongs to a parent process.
+        Runs it in this thread, so that it fails at once, if the database is closed or belongs to a parent process.
         """
         loop = asyncio.get_running_loop()
         if not self._stopped and self._process == os.getpid():
@@ -114,7 +114,7 @@ class _Worker:
         try:
             return await self.run(cancellation.run, partial(call, *arguments, **keywords))
         except BaseException:
-            # Also if the task is only dropped.
+            # Also if the program only drops the task.
             cancellation.cancel()
             raise
         finally:
@@ -162,13 +162,13 @@ class Reader:
 
 
 class DB(Reader):
-    """An open database, its calls awaited; from :func:`open`. Leaving its ``async with`` block closes it."""
+    """An open database with awaitable calls; from :func:`open`. Leaving its ``async with`` block closes it."""
 
     _reader: aidb.DB
 
     @property
     def name(self) -> str:
-        """The directory, as it was given."""
+        """The directory, as the caller gave it."""
         return self._reader.name
 
     @property
@@ -267,7 +267,7 @@ class Snapshot(Reader):
 
 
 class WriteBatch:
-    """Puts and deletes that are applied together, all or none; only :meth:`write` is awaited."""
+    """Puts and deletes that the database applies together, all or none; only :meth:`write` is awaitable."""
 
     def __init__(self, batch: aidb.WriteBatch, worker: _Worker, transaction: bool) -> None:
         """Made by :meth:`DB.write_batch`."""
@@ -315,7 +315,7 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         self._chunk: list[_T] = []
         self._failure: aidb.Error | None = None
         self._fetching = asyncio.Lock()
-        # A chunk on its way. It outlives a step that is cancelled, and the next step waits for it.
+        # A chunk on its way. It survives a cancelled step, and the next step waits for it.
         self._coming: asyncio.Future[list[_T]] | None = None
 
     def _fetch(self) -> list[_T]:
@@ -325,7 +325,7 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         try:
             chunk.extend(islice(self._entries, _CHUNK_ENTRIES))
         except aidb.Error as error:
-            # What came before the failure is yielded first.
+            # Yield the entries before the failure first.
             self._failure = error
         chunk.reverse()
         return chunk
@@ -358,7 +358,7 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         self._coming = None
 
     async def close(self) -> None:
-        """Release the memory and files that it pins; later steps raise ``ClosedError``."""
+        """Release the memory and files that the iterator pins; later steps raise ``ClosedError``."""
         async with self._fetching:
             if self._coming is not None:
                 await asyncio.wait([self._coming])

@@ -1,7 +1,7 @@
 """The exceptions of AiDb, all under :class:`Error`.
 
-A class exists only if a program would act differently on it; docs/errors.md has the same table for every
-language. A missing key is no error. Errors can be pickled. Those of the operating system carry its ``errno``.
+Each class stands for a different reaction of a program; docs/errors.md has the same table for every language. A missing
+key is not an error. Errors can be pickled. Errors of the operating system carry its ``errno``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class NoSpaceError(IOError):
 
     @property
     def is_retryable(self) -> bool:
-        """True: once there is space again."""
+        """True: it may succeed once there is space again."""
         return True
 
 
@@ -79,12 +79,12 @@ class OutOfMemoryError(Error, builtins.MemoryError):
 
     @property
     def is_retryable(self) -> bool:
-        """True: once there is memory again."""
+        """True: it may succeed once there is memory again."""
         return True
 
 
 class CorruptionError(Error):
-    """Bytes on disk are not what was written; the message names file and offset: restore a backup or repair."""
+    """Bytes on disk differ from the written ones; the message names file and offset: restore a backup or repair."""
 
     code = 3
 
@@ -107,7 +107,7 @@ class LockedError(Error):
 
     @property
     def is_retryable(self) -> bool:
-        """True: once the other opener has closed it."""
+        """True: it may succeed once the other opener has closed the database."""
         return True
 
 
@@ -119,13 +119,13 @@ def _time(text: str | None) -> datetime.datetime | None:
 
 
 class ConflictError(Error):
-    """Kept for transactions, of which there are none yet: nothing raises it."""
+    """Reserved for transactions, which do not exist yet: nothing raises it."""
 
     code = 5
 
     @property
     def is_retryable(self) -> bool:
-        """True: with a new transaction."""
+        """True: a new transaction may succeed."""
         return True
 
 
@@ -136,12 +136,12 @@ class ClosedError(Error, RuntimeError):
 
 
 class UnsupportedError(Error):
-    """Written by a newer AiDb, or asking for something this build or platform lacks: upgrade."""
+    """A newer AiDb wrote the database, or the call needs something that this build or platform lacks: upgrade."""
 
     code = 7
 
 
 class InternalError(Error):
-    """An invariant of AiDb does not hold: report it, it is our bug."""
+    """An invariant of AiDb does not hold: this is our bug, please report it."""
 
     code = 8

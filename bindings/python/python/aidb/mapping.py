@@ -10,15 +10,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Mapping"]
 
-# Entries of one batch when a mapping is cleared.
+# How many entries one batch deletes when a mapping is cleared.
 _CLEAR_ENTRIES = 10_000
 
 
 class Mapping(MutableMapping[bytes, bytes]):
     """A database, or a prefixed view of one, as a ``MutableMapping`` of bytes to bytes, sorted by key.
 
-    It holds nothing itself: close the database, not the mapping. Errors are those of the database. ``len`` walks
-    all entries. What reads and then writes (``del``, ``pop``, ``setdefault``) is not atomic against other threads.
+    The mapping holds nothing itself: close the database, not the mapping. Errors are those of the database. ``len``
+    walks all entries. Methods that read and then write (``del``, ``pop``, ``setdefault``) are not atomic against other
+    threads.
     """
 
     __slots__ = ("db",)
@@ -68,7 +69,7 @@ class Mapping(MutableMapping[bytes, bytes]):
         raise KeyError("the database is empty")
 
     def clear(self) -> None:
-        """Remove all entries that are there now, in batches of 10,000."""
+        """Remove all present entries, in batches of 10,000."""
         batch = self.db.write_batch()
         with self.db.iterator(include_value=False) as keys:
             for key in keys:
@@ -83,7 +84,7 @@ class Mapping(MutableMapping[bytes, bytes]):
 
 
 class _Items(ItemsView[bytes, bytes]):
-    """Walks pairs as of one point in time, where the inherited view would get each value on its own."""
+    """Walks pairs as of one point in time; the inherited view would get each value separately."""
 
     __slots__ = ()
     _mapping: Mapping

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::blank_log::BlankLog;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
-use crate::env::{Call, Env, FaultEnv, File, MemEnv, Names, PowerCut, PowerLoss};
+use crate::env::{Call, DurableName, Env, FaultEnv, File, MemEnv, Names, PowerCut, PowerLoss};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;
@@ -87,7 +87,7 @@ impl Logs {
         })));
         let env: Arc<dyn Env> = Arc::new(env);
         let noted = disk.clone();
-        let note = Box::new(move |log: FileNumber, _| {
+        let note = Box::new(move |log: FileNumber, _: &DurableName| {
             let log = &noted[log.0 as usize - 1];
             assert!(log.has_entry.load(SeqCst), "SYNC-2: noted, and may vanish");
             log.is_noted.store(true, SeqCst);

@@ -174,7 +174,7 @@ const BEARABLE: [Bearable; 13] = [
     },
     // The synced position of the newest log matters only to an open after damage (decision 0029).
     Bearable {
-        reason: "a note of what was synced",
+        reason: "a note of the synced length",
         operations: &[
             Call::Look,
             Call::Create,
@@ -286,7 +286,7 @@ pub fn reason(asked: &[Asked], at: usize) -> Option<&'static str> {
 pub fn place(asked: &[Asked], at: usize) -> String {
     let before = at.checked_sub(1).map(|before| &asked[before]);
     let before = before.map(|before| (before.operation, Kind::of(&before.path)));
-    format!("{:?} behind {before:?}", Kind::of(&asked[at].path))
+    format!("{:?} after {before:?}", Kind::of(&asked[at].path))
 }
 
 /// The operations of the current call. Clones share them.

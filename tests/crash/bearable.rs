@@ -8,7 +8,7 @@ use aidb_tests::history::FaultPlan;
 
 use crate::story::{DIR, ROOT};
 
-/// An operation that a call asked for.
+/// An operation of a call.
 pub struct Asked {
     pub operation: Call,
     pub path: PathBuf,
@@ -69,7 +69,7 @@ impl Kind {
     }
 }
 
-/// A failed operation, among all that its call asked for.
+/// A failed operation, among all operations of its call.
 struct Failure<'a> {
     before: &'a [Asked],
     failed: &'a Asked,
@@ -335,7 +335,7 @@ impl Trace {
         });
     }
 
-    /// The operations that the call asked for.
+    /// The call's operations.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.lock().unwrap().asked)
     }

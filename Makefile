@@ -1,11 +1,11 @@
 # AiDb's commands. `make help` lists them; each installs what it needs under target/ and touches nothing outside
-# this checkout. The work is done by scripts/, so that every step can be run alone.
+# this checkout. scripts/ does the work, so that every step can be run alone.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help tools build test torture fuzz mutants miri demo coverage bench bench-bindings tune guard install uninstall clean
 
-# Where things are installed; the names in small letters are GNU's. scripts/install.sh says what each is.
+# Where to install; the lower-case names are GNU's. scripts/install.sh explains each.
 PREFIX ?= $(or $(prefix),/usr/local)
 DESTDIR ?=
 LIBDIR ?= $(libdir)

@@ -78,9 +78,9 @@ awk -v tolerance="$tolerance" '
         delete was[$1]
     }
     END {
-        for (name in was) { print name " is recorded and was not run"; bad = 1 }
-        if (better) print "cheaper than recorded: make guard RECORD=1 keeps it so"
+        for (name in was) { print name " is recorded but did not run"; bad = 1 }
+        if (better) print "cheaper than recorded: make guard RECORD=1 records it"
         exit bad
     }
 ' "$out/recorded" "$out/counts" ||
-    die "dearer than $record by more than $tolerance %; if it must be so: make guard RECORD=1, and say why in the commit"
+    die "more than $tolerance % above $record; if that is intended: make guard RECORD=1, and say why in the commit"

@@ -390,7 +390,7 @@ def main():
     parser.add_argument("filters", nargs="+", help="parts of tests' names, with parts of those left out: in-out-out")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", default="1")
-    parser.add_argument("--file", default="", help="only mutants of files whose path ends so")
+    parser.add_argument("--file", default="", help="only mutants of files whose path ends like this")
     parser.add_argument("--again", action="store_true", help="only those that survived the last run of the module")
     parser.add_argument("--each", action="store_true", help="a build for each mutant")
     arguments = parser.parse_args()

@@ -54,7 +54,7 @@ def main() -> int:
         elif not path.is_file() or path.read_text() != text:
             stale.append(str(path.relative_to(ROOT)))
     if stale:
-        print(f"{', '.join(stale)}: not what Cargo.lock says; run scripts/notices.py", file=sys.stderr)
+        print(f"{', '.join(stale)}: do not match Cargo.lock; run scripts/notices.py", file=sys.stderr)
     return bool(stale)
 
 

@@ -104,7 +104,7 @@ run() {
 if [ $# -gt 0 ]; then
     run "${sections[@]}"
 elif run "${first[@]}"; then
-    heading "beside what follows: ${testing[*]}"
+    heading "at the same time: ${testing[*]}"
     # With job control the lane is a process group.
     set -m
     run "${testing[@]}" >"$logs/testing" 2>&1 &

@@ -1,5 +1,6 @@
-"""Runs one engine's Python package in one process: every workload once, each timed. `engines.py ENGINE DIRECTORY ENTRIES`
-prints a JSON object: workload -> [seconds per operation, CPU seconds per operation].
+"""Runs one engine's Python package in one process: every workload once, each timed.
+
+`engines.py ENGINE DIRECTORY ENTRIES` prints a JSON object: workload -> [seconds and CPU seconds per operation].
 
 Every engine: blocks of 4 KiB, Snappy, block cache 256 MiB, memtable 64 MiB, Bloom filters of 10 bits per key, no syncs;
 otherwise its defaults.
@@ -156,12 +157,12 @@ def main():
     def get():
         for name in names:
             if len(db.get(name)) != VALUE_BYTES:
-                sys.exit(f"{engine}: a value is not what was written")
+                sys.exit(f"{engine}: a value differs from the written one")
 
     def get_absent():
         for name in absent:
             if db.get(name) is not None:
-                sys.exit(f"{engine}: found what was never written")
+                sys.exit(f"{engine}: found an entry that was never written")
 
     def scan(backward=False):
         seen = sum(1 for _ in db.entries(backward))

@@ -31,7 +31,7 @@ pub struct Sample {
     pub memory_before_bytes: u64,
     /// Bytes of keys and values written while the clock ran.
     pub user_bytes: u64,
-    /// While the clock ran, from /proc/self/io.
+    /// Bytes read and written while the clock ran, from /proc/self/io.
     pub io: Io,
     /// Blocks on the disk at the end, if the workload counts them.
     pub disk_bytes: Option<u64>,

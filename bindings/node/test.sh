@@ -15,13 +15,13 @@ mkdir -p "$project"
 npm pack --silent --pack-destination "$project" >/dev/null
 tarball=$(echo "$project"/aidb-*.tgz)
 
-# Nothing of the checkout may be found from here but the tarball.
+# From here Node must find nothing of the checkout except the tarball.
 cd "$project"
 cp "$root"/bindings/node/.npmrc .
 cat >package.json <<'JSON'
 { "name": "aidb-node-test", "version": "0.0.0", "private": true }
 JSON
-# The versions of the development tools are those of the committed lock file.
+# The committed lock file has the versions of the development tools.
 tools=$(node -p '
   const { packages } = require(process.argv[1])
   const { devDependencies } = packages[""]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the wheel and tests it as a user would have it: in an empty virtual environment, away from the sources.
+# Builds the wheel and tests it as users install it: in an empty virtual environment, away from the sources.
 #
-# Usage: test.sh [arguments for pytest]. PYTHON (default python3) is the interpreter, 3.11 or newer. Everything it
-# makes lies under target/: venv-build (maturin), wheels, venv-test (fresh each time).
+# Usage: test.sh [arguments for pytest]. PYTHON (default python3) is the interpreter, 3.11 or newer. All its
+# files are under target/: venv-build (maturin), wheels, venv-test (new each time).
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -28,7 +28,7 @@ rm -f "$target"/wheels/aidb-*.whl "$target"/wheels/aidb-*.tar.gz
 "$target/venv-test/bin/python" -m pip install --quiet --disable-pip-version-check \
     "$target"/wheels/aidb-*.whl --requirement "$here/requirements-test.txt"
 
-# From an empty directory, with what the caller's PYTHONPATH may hold left out, only the installed wheel is found.
+# In an empty directory and without the caller's PYTHONPATH Python finds only the installed wheel.
 away="$(mktemp -d "$target/python-test.XXXXXX")"
 trap 'rm -rf "$away"' EXIT
 cd "$away"

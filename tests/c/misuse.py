@@ -56,7 +56,7 @@ def kind(argument):
     ctype, _name = re.fullmatch(r"\s*(.*?)\s*(\w+)\s*", argument, flags=re.S).groups()
     ctype = re.sub(r"\s*\*\s*", "*", re.sub(r"\s+", " ", ctype)).strip()
     if ctype not in KINDS:
-        sys.exit(f"misuse.py: what may be wrong with an argument of the type {ctype}?")
+        sys.exit(f"misuse.py: no rule for wrong arguments of the type {ctype}")
     return KINDS[ctype]
 
 

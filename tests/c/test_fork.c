@@ -233,7 +233,7 @@ static int write_long(const char *own, unsigned long writes) {
         if (number == writes / 10) early = resident_kib();
     }
 #if defined(__SANITIZE_ADDRESS__) || defined(SANITIZED_LIBRARY)
-    (void)early; /* A sanitizer keeps what was freed, to see who uses it. */
+    (void)early; /* A sanitizer keeps freed memory, to detect later uses. */
 #else
     MUST(resident_kib() <= early + MAX_MORE_KIB);
 #endif

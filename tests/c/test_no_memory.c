@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
     }
     CHECK(aidb_put(db, "key", 3, "value", 5, NULL, NULL) == AIDB_OK);
     if (taken() == 0) {
-        printf("this system does not tell what a process takes: not run\n");
+        printf("this system does not report the memory of a process: not run\n");
     } else {
         for (kind = OPTIONS; kind < KINDS; kind++) {
             make_as_many_as_there_is_memory_for((enum kind)kind);

@@ -8,7 +8,7 @@ use aidb_tests::history::FaultPlan;
 
 use crate::story::{DIR, ROOT};
 
-/// An operation that a call asked for.
+/// An operation of a call.
 pub struct Asked {
     pub operation: Call,
     pub path: PathBuf,
@@ -69,7 +69,7 @@ impl Kind {
     }
 }
 
-/// A failed operation, among all that its call asked for.
+/// A failed operation, among all operations of its call.
 struct Failure<'a> {
     before: &'a [Asked],
     failed: &'a Asked,
@@ -174,7 +174,7 @@ const BEARABLE: [Bearable; 13] = [
     },
     // The synced position of the newest log matters only to an open after damage (decision 0029).
     Bearable {
-        reason: "a note of what was synced",
+        reason: "a note of the synced length",
         operations: &[
             Call::Look,
             Call::Create,
@@ -286,7 +286,7 @@ pub fn reason(asked: &[Asked], at: usize) -> Option<&'static str> {
 pub fn place(asked: &[Asked], at: usize) -> String {
     let before = at.checked_sub(1).map(|before| &asked[before]);
     let before = before.map(|before| (before.operation, Kind::of(&before.path)));
-    format!("{:?} behind {before:?}", Kind::of(&asked[at].path))
+    format!("{:?} after {before:?}", Kind::of(&asked[at].path))
 }
 
 /// The operations of the current call. Clones share them.
@@ -335,7 +335,7 @@ impl Trace {
         });
     }
 
-    /// The operations that the call asked for.
+    /// The call's operations.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.shared.lock().unwrap().asked)
     }

@@ -244,7 +244,10 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
         }
     }
     for outcome in OUTCOMES {
-        assert!(outcomes.contains_key(outcome), "none was ever {outcome}");
+        assert!(
+            outcomes.contains_key(outcome),
+            "no outcome was ever {outcome}"
+        );
     }
     assert!(LARGEST.load(Ordering::Relaxed) <= MAX_ALLOCATION);
     assert!(MOST.load(Ordering::Relaxed) <= MAX_ALLOCATED);

@@ -170,7 +170,7 @@ impl Examination<'_> {
     fn answers_no_less(&mut self, db: &DB, state: &Model, before: &Answers) -> Result<(), String> {
         let after = self.answers(db, state)?;
         if before.is_whole && !after.is_whole {
-            return Err("what was whole answers an error".to_string());
+            return Err("an undamaged database answers an error".to_string());
         }
         match after.unread.difference(&before.unread).next() {
             Some(key) => Err(format!("{} cannot be read any more", shown(key))),
@@ -205,7 +205,7 @@ impl Examination<'_> {
                 self.count("compaction refused");
             }
         }
-        let about = |what: String| format!("behind {deed:?} ({}): {what}", outcome.is_ok());
+        let about = |what: String| format!("after {deed:?} ({}): {what}", outcome.is_ok());
         self.answers_no_less(&db, &state, before).map_err(about)?;
         drop(db);
         self.reopen(&state, before).map_err(about)
@@ -254,7 +254,7 @@ impl Examination<'_> {
             },
             Err(error) => {
                 if DB::open(NEW, self.options().create_if_missing(false)).is_ok() {
-                    return Err("what a refused checkpoint left opens".to_string());
+                    return Err("the rest of a failed checkpoint opens".to_string());
                 }
                 error
             }
@@ -303,7 +303,7 @@ impl Examination<'_> {
             had(possible, key, value) || others.is_some_and(|one| had(one, key, value))
         };
         if let Some((key, _)) = salvaged.iter().find(|(key, value)| !was(key, value)) {
-            return Err(format!("{} is made up", shown(key)));
+            return Err(format!("{} is invented", shown(key)));
         }
         let last = possible.now();
         let is_told = |key: &[u8]| match self.has_other_log {
@@ -315,7 +315,7 @@ impl Examination<'_> {
         let mut keys = salvaged.iter().chain(last.iter()).map(|(key, _)| key);
         match keys.find(|key| !is_newest(key) && !is_told(key)) {
             Some(key) => Err(format!(
-                "{} is not what it was, and no loss tells of it: {}",
+                "{} differs, and no loss covers it: {}",
                 shown(key),
                 report.to_json()
             )),

@@ -612,7 +612,9 @@ impl Run {
         let is_written = self.step(&write);
         let is_flushed = self.step(&Operation::Flush);
         if is_written && is_flushed {
-            self.wrong("a write and a flush succeed, though what they need fails for good");
+            self.wrong(
+                "a write and a flush succeed, though an operation that they need always fails",
+            );
         }
     }
 

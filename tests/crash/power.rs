@@ -352,7 +352,7 @@ fn check(
             more => Err(format!("state {more} came back, it was {found}")),
         }
     })
-    .map_err(|what| format!("power lost again behind the recovery: {what}"))?;
+    .map_err(|what| format!("power lost again after the recovery: {what}"))?;
 
     // The database takes writes and keeps them.
     let steps = random.below(3);
@@ -374,7 +374,7 @@ fn check(
     };
     drop(db);
     reopen(&again, options, |db| holds(db, &expected))
-        .map_err(|what| format!("after a write behind the recovery: {what}"))?;
+        .map_err(|what| format!("after a write that follows the recovery: {what}"))?;
     Ok(std::mem::take(&mut *cuts.lock().unwrap()))
 }
 

@@ -106,7 +106,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let Ok(turn) = turn.parse() else {
-        eprintln!("{turn} is no turn");
+        eprintln!("{turn} is not a turn");
         return ExitCode::FAILURE;
     };
     match run(path, turn) {

@@ -343,7 +343,7 @@ fn the_sizes_that_tests_in_other_languages_draw_are_those_of_the_generator() {
     }
     assert!(
         read(EDGES) == expected,
-        "{EDGES} is not what THRESHOLDS says: AIDB_UPDATE_EDGES=1 cargo test -p aidb-tests --test documents sizes"
+        "{EDGES} does not match THRESHOLDS: AIDB_UPDATE_EDGES=1 cargo test -p aidb-tests --test documents sizes"
     );
     for generator in GENERATORS {
         let text = read(generator);

@@ -23,62 +23,62 @@ const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, with reasons.
 const UNNAMED: [(&str, &str); 32] = [
-    ("ADDON-3", "what it costs is measured, in bench"),
+    ("ADDON-3", "bench measures its cost"),
     (
         "ADDON-4",
-        "no job panics but by a fault of ours, and none can be made to",
+        "a job panics only by a bug of ours, and no test can make it",
     ),
     (
         "ADDON-6",
-        "a read fails where the disk does, which no test in JavaScript can arrange",
+        "a read fails if the disk does, which no test in JavaScript can arrange",
     ),
-    ("BLOCK-6", "the type of what it holds"),
+    ("BLOCK-6", "its type guarantees it"),
     (
         "CACHE-4",
-        "the order of calls in one file, which its comments tell",
+        "the order of calls in one file; its comments explain it",
     ),
-    ("CACHE-5", "what it costs is measured, in bench"),
+    ("CACHE-5", "bench measures its cost"),
     ("CHECK-1", "one loop over every table of the version"),
     (
         "FFI-2",
-        "what each function calls is its own affair; of those that cannot panic a few call nothing",
+        "each function calls the guard itself; a few that cannot panic do not",
     ),
     ("FFI-3", "each function writes its outputs last"),
     (
         "FILE-2",
-        "a reader's drop is one push to a list, which cannot be seen to wait",
+        "a reader's drop is one push to a list; no test can see that it does not wait",
     ),
     (
         "INDEX-1",
-        "an address does not tell its arena; the address sanitizer does",
+        "an address does not show its arena; the address sanitizer finds it",
     ),
     ("INDEX-2", "nothing in the file removes anything"),
-    ("KEY-2", "no function writes to a key once it is made"),
-    ("LOOK-3", "one condition, right before what it is for"),
-    ("MEM-3", "one lock is held over the cut"),
+    ("KEY-2", "no function writes to a finished key"),
+    ("LOOK-3", "one condition, right before its use"),
+    ("MEM-3", "the code holds one lock over the cut"),
     ("MODEL-1", "other names for the same things"),
-    ("MODEL-2", "of the model checker, which would fail at once"),
-    ("MODEL-3", "of the model checker, for those who wait"),
-    ("MODEL-5", "of the model checker, for those who swap"),
-    ("MUTEX-1", "what it costs is measured, in bench"),
-    ("MUTEX-4", "of those who wait, each of whom waits in a loop"),
-    ("NAMES-2", "one lock is held over the sync"),
+    ("MODEL-2", "the model checker would fail at once"),
+    ("MODEL-3", "a rule of the model checker for code that waits"),
+    ("MODEL-5", "a rule of the model checker for code that swaps"),
+    ("MUTEX-1", "bench measures its cost"),
+    ("MUTEX-4", "every waiting caller waits in a loop"),
+    ("NAMES-2", "the code holds one lock over the sync"),
     (
         "NODE-1",
-        "an address does not tell its arena; the address sanitizer does",
+        "an address does not show its arena; the address sanitizer finds it",
     ),
-    ("OPERATION-1", "what a history must be for `shrink.rs`"),
-    ("OPERATION-2", "what a history must be for `shrink.rs`"),
+    ("OPERATION-1", "`shrink.rs` relies on it"),
+    ("OPERATION-2", "`shrink.rs` relies on it"),
     ("OS-2", "no test can interrupt a call"),
-    ("POOL-3", "the lock is let go in the line before"),
-    ("PYTHON-4", "core calls nobody"),
-    ("SLAB-5", "no child of a test has a cache so large"),
+    ("POOL-3", "the line before releases the lock"),
+    ("PYTHON-4", "core's background threads make no callbacks"),
     (
-        "SQLITE-1",
-        "two programs are compared, and differ if it does not hold",
+        "SLAB-5",
+        "no child process of a test has such a large cache",
     ),
-    ("SQLITE-2", "nothing else is kept in the file"),
-    ("STEP-1", "nothing is left to be tested in such a build"),
+    ("SQLITE-1", "the answers of two programs would differ"),
+    ("SQLITE-2", "the file keeps nothing else"),
+    ("STEP-1", "such a build has nothing left to test"),
 ];
 
 fn is_word(c: char) -> bool {
@@ -322,7 +322,7 @@ fn every_invariant_is_named_by_an_assertion_or_a_test() {
     assert!(missing.is_empty(), "named by neither: {missing:#?}");
     for name in reasons.keys() {
         let is_right = found.defined.contains_key(*name) && !found.named.contains(*name);
-        assert!(is_right, "{name} needs no reason any more");
+        assert!(is_right, "{name} no longer needs a reason");
     }
 }
 

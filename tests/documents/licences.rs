@@ -13,10 +13,10 @@ const PACKAGES: [&str; 3] = ["ffi", "bindings/python", "bindings/node"];
 fn the_packages_hold_texts_and_no_paths_to_them() {
     for text in ["LICENSE-MIT", "LICENSE-APACHE"] {
         let ours = read(text);
-        assert!(ours.lines().count() > 15, "{text} is no licence");
+        assert!(ours.lines().count() > 15, "{text} is not a licence");
         for package in &PACKAGES[1..] {
             let copy = read(format!("{package}/{text}"));
-            assert!(copy == ours, "{package}/{text} is no copy of {text}");
+            assert!(copy == ours, "{package}/{text} is not a copy of {text}");
         }
     }
 }

@@ -149,6 +149,6 @@ fn core_asks_for_memory_whose_amount_follows_from_data_at_one_door() {
         found.join("\n")
     );
     for ((file, text, _), met) in EXCEPTIONS.iter().zip(met) {
-        assert!(met, "core/src/{file} has no `{text}` any more");
+        assert!(met, "core/src/{file} no longer has `{text}`");
     }
 }

@@ -34,6 +34,6 @@ fn every_test_that_a_promise_names_exists() {
             missing.push(name);
         }
     }
-    assert!(missing.is_empty(), "there is no {missing:?}");
+    assert!(missing.is_empty(), "missing: {missing:?}");
     assert!(tests > 20, "only {tests} tests are named");
 }

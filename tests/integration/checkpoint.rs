@@ -59,7 +59,7 @@ fn a_checkpoint_made_while_four_threads_write_holds_a_prefix_of_each() {
                 assert!((0..length).all(|number| entries.contains_key(&key(writer, number))));
                 count += length as usize + usize::from(last.is_some());
             }
-            assert_eq!(entries.len(), count, "nothing behind the prefixes");
+            assert_eq!(entries.len(), count, "nothing after the prefixes");
             // The copy is a database of its own.
             copy.put(b"copy", b"only").unwrap();
             copy.compact_range(None, None).unwrap();

@@ -67,7 +67,7 @@ fn a_million_entries_answer_right_at_every_stage() {
             db.delete(&number.to_be_bytes()).unwrap();
         }
     }
-    check(&db, "behind the writes");
+    check(&db, "after the writes");
     db.close().unwrap();
     let db = DB::open(dir.path(), options()).unwrap();
     db.compact_range(None, None).unwrap();
@@ -75,5 +75,5 @@ fn a_million_entries_answer_right_at_every_stage() {
     let entries: u64 = stats.levels.iter().map(|level| level.entries).sum();
     let live = (0..ENTRIES).filter(|number| generation(*number).is_some());
     assert_eq!(entries, live.count() as u64, "only live entries are left");
-    check(&db, "behind reopening and compaction");
+    check(&db, "after reopening and compaction");
 }

@@ -229,7 +229,7 @@ fn headers_footers_and_indexes_can_be_done_without() {
             overwrite(&table, length - 64, &[0; 64]);
             example.repair_all("footer zeroed");
             std::fs::write(&table, [&content[..], &[7; 5000]].concat()).unwrap();
-            example.repair_all("garbage behind the table");
+            example.repair_all("garbage after the table");
             std::fs::write(&table, &content).unwrap();
         }
         for log in files(&example.path(), "log") {
@@ -257,7 +257,7 @@ fn cut_removed_and_swapped_files_cost_what_the_report_says() {
         std::fs::write(table, &whole).unwrap();
         assert!(
             costs[4] <= costs[0],
-            "{costs:?}: what is before the cut is kept"
+            "{costs:?}: the part before the cut is kept"
         );
     }
     let logs = files(&example.path(), "log");

@@ -228,7 +228,7 @@ fn damage_in_the_log_and_the_manifest_is_found_while_they_are_open() {
     assert_eq!(report.damage[0].offset, third, "{report:?}");
     assert_eq!(
         report.records, 49,
-        "what is behind the damage was looked at"
+        "verification looked at the part after the damage"
     );
     flip(log, third + 20);
     flip(log, 3);

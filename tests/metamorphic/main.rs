@@ -115,7 +115,7 @@ fn check(history: &History) -> Result<Tally, String> {
             let others = sqlite::answers(history)?;
             if answers != others {
                 let at = same(&answers, &others);
-                return Err(format!("answer {at} is another in SQLite"));
+                return Err(format!("answer {at} differs in SQLite"));
             }
         }
         Ok(tally)

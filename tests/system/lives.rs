@@ -268,7 +268,7 @@ impl Story {
             return Err(format!("it hangs: {}", heard.place()));
         }
         if !is_struck {
-            return Err(format!("it ended before it was killed: {}", heard.place()));
+            return Err(format!("it ended before the kill: {}", heard.place()));
         }
         Ok(heard)
     }

@@ -140,7 +140,7 @@ def test_a_written_batch_has_the_number_of_its_last_operation(db, sync):
     batch.write()
     assert batch.sequence == newest(db) == 204
     batch.clear()
-    assert batch.sequence == 204, "that of the last write"
+    assert batch.sequence == 204, "the number of the last write"
     with db.write_batch(sync=sync) as second:
         second.put(b"k", b"v")
     assert second.sequence == newest(db) == 205

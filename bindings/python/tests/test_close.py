@@ -74,7 +74,7 @@ for number in range(120):
         gc.collect()
         first = resident()
 last = resident()
-print(f"{first >> 10} KiB behind 20 databases, {last >> 10} KiB behind 120")
+print(f"{first >> 10} KiB after 20 databases, {last >> 10} KiB after 120")
 # A view of 1000 bytes keeps its block, and each of the thirteen handles keeps a little: less than 96 KiB together.
 assert last <= first * 1.1 + 100 * (96 << 10), (first, last)
 """

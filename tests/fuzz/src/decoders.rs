@@ -111,7 +111,11 @@ pub fn table(bytes: &[u8]) -> Result<()> {
         let _ = checked::<()>(Err(error));
         damaged += 1;
     })?;
-    assert_eq!(is_whole, damaged == 0, "the check tells of what it finds");
+    assert_eq!(
+        is_whole,
+        damaged == 0,
+        "the check reports every damage that it finds"
+    );
     let (mut entries, mut found) = (table.entries(), 0);
     let walked = loop {
         match checked(entries.next_entry()) {

@@ -158,8 +158,8 @@ pub fn options(input: &[u8]) {
         let before = format!("{options:?}");
         match options.set(name, value) {
             Ok(()) => {
-                let shown = options.get(name).expect("what was set can be read");
-                options.set(name, &shown).expect("what was read can be set");
+                let shown = options.get(name).expect("a set option can be read");
+                options.set(name, &shown).expect("a read value can be set");
                 assert_eq!(options.get(name).ok(), Some(shown));
             }
             Err(error) => {

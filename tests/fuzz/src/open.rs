@@ -154,7 +154,10 @@ fn use_and_reopen(options: &Options) {
     let as_reader = DB::open(DAMAGED, options.clone().read_only(true));
     let seen = checked(as_reader).map(|db| checked(scan(&db)));
     let Some(db) = checked(DB::open(DAMAGED, options.clone())) else {
-        assert!(seen.is_none(), "what opens for reading opens for writing");
+        assert!(
+            seen.is_none(),
+            "a database that opens for reading opens for writing"
+        );
         return;
     };
     let entries = checked(scan(&db));
@@ -186,7 +189,7 @@ fn use_and_reopen(options: &Options) {
     if !sound || written.is_none() || closed.is_none() {
         return;
     }
-    let db = DB::open(DAMAGED, options.clone()).expect("what was sound and closed opens");
+    let db = DB::open(DAMAGED, options.clone()).expect("a sound, closed database opens");
     let value = db.get(key).expect("what was sound can be read");
     assert_eq!(value.as_deref(), Some(&b"value"[..]));
     let now = scan(&db).expect("what was sound can be read");
@@ -200,11 +203,11 @@ fn repair(options: &Options) {
     let Some(report) = checked(DB::repair(DAMAGED, REPAIRED, options)) else {
         return;
     };
-    let db = DB::open(REPAIRED, options.clone()).expect("what repair makes opens");
+    let db = DB::open(REPAIRED, options.clone()).expect("a repaired database opens");
     let sound = db.verify();
     assert!(sound.expect("nothing fails").is_ok());
-    let entries = scan(&db).expect("what repair makes can be read");
+    let entries = scan(&db).expect("a repaired database can be read");
     assert_eq!(entries, (report.entries_written as usize).min(MAX_ENTRIES));
     checked(db.put(b"key", b"value"));
-    db.close().expect("what repair makes closes");
+    db.close().expect("a repaired database closes");
 }

@@ -222,5 +222,8 @@ fn every_write_has_a_mark_of_its_own_and_large_data_comes_and_goes() {
     );
     let is_large =
         |(key, value): (&[u8], &[u8])| key.len() > MAX_SHORT_KEY || value.len() > MAX_SMALL;
-    assert!(!state.model.iter().any(is_large), "it is still there");
+    assert!(
+        !state.model.iter().any(is_large),
+        "large data is still there"
+    );
 }

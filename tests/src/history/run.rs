@@ -141,7 +141,7 @@ impl Judge for Usual {
                 "{call} failed although no fault was injected: {error}"
             )),
             Some((_, ErrorKind::Io | ErrorKind::NoSpace)) => Ok(()),
-            Some((error, _)) => Err(format!("{call} made something else of a fault: {error}")),
+            Some((error, _)) => Err(format!("{call} turned a fault into another error: {error}")),
         }
     }
 }
@@ -154,7 +154,7 @@ pub fn run(history: &History, side: u64, place: &Place) -> Checked<(Vec<u64>, Ta
             .map_err(|what| format!("operation {at}, {}: {what}", printed(operation)))?;
     }
     run.finish()
-        .map_err(|what| format!("behind the last operation: {what}"))?;
+        .map_err(|what| format!("after the last operation: {what}"))?;
     Ok((run.answers, run.tally))
 }
 
@@ -303,7 +303,9 @@ impl Run {
 
     /// The possible contents of the database.
     pub fn possible(&self) -> MutexGuard<'_, Possible> {
-        self.possible.lock().expect("who panicked fails the test")
+        self.possible
+            .lock()
+            .expect("a panic has failed the test already")
     }
 
     /// The same, for a test that looks at the disk during a call.
@@ -898,13 +900,13 @@ impl Run {
         ] {
             match outcome {
                 Err(error) if error.kind() == ErrorKind::InvalidArgument => {}
-                Err(error) => return Err(format!("a long key met another error: {error}")),
-                Ok(()) => return Err(format!("a key of {length} bytes was taken")),
+                Err(error) => return Err(format!("a long key caused another error: {error}")),
+                Ok(()) => return Err(format!("a key of {length} bytes was accepted")),
             }
         }
         match batch.is_empty() {
             true => Ok(()),
-            false => Err("a batch kept what it refused".to_string()),
+            false => Err("a batch kept an operation that it refused".to_string()),
         }
     }
 
@@ -1148,9 +1150,7 @@ impl Run {
         let tables: u64 = levels.iter().map(|level| level.tables).sum();
         match count(".log") == 1 && count(".sst") as u64 == tables {
             true => Ok(()),
-            false => Err(format!(
-                "{tables} tables, and files that nobody needs: {names:?}"
-            )),
+            false => Err(format!("{tables} tables, and superfluous files: {names:?}")),
         }
     }
 }

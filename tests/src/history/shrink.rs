@@ -16,7 +16,7 @@ pub fn print_shortest(operations: &[Operation], fails: impl Fn(&[Operation]) -> 
     let mut fewest = shrink(operations, deadline, still);
     for at in 0..fewest.len() {
         if let Operation::Batch { mut entries, sync } = fewest[at].clone() {
-            // Which tells states apart.
+            // The mark tells states apart, so it stays.
             let mark = entries.pop_if(|(key, _)| key == MARK);
             let with = |entries: &[Entry]| {
                 let mut trial = fewest.clone();

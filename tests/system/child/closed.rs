@@ -103,7 +103,7 @@ pub fn run(arguments: &[String]) {
     let mut kept = Vec::new();
     let before = descriptors();
     let Some(started) = resident() else {
-        not_run("this system does not say what a process has");
+        not_run("this system does not report the memory of a process");
     };
     let mut first = None;
     for number in 0..DATABASES {
@@ -114,11 +114,11 @@ pub fn run(arguments: &[String]) {
             first = resident();
         }
         let open = descriptors();
-        assert_eq!(open.len(), before.len(), "behind {number}: {open:?}");
+        assert_eq!(open.len(), before.len(), "after {number}: {open:?}");
     }
     let (first, last) = (first.unwrap(), resident().unwrap());
     say(&format!(
-        "resident: {} KiB before, {} KiB behind {FIRST} databases, {} KiB behind {DATABASES}",
+        "resident: {} KiB before, {} KiB after {FIRST} databases, {} KiB after {DATABASES}",
         started >> 10,
         first >> 10,
         last >> 10

@@ -74,7 +74,7 @@ pub fn run(arguments: &[String]) {
         .expect("nobody may write");
     assert_eq!(new.kind(), ErrorKind::Io, "{new}");
     assert!(bytes(&dir) == before, "something in the directory changed");
-    say(&format!("read everything; to write answers: {error}"));
+    say(&format!("read everything; a write fails: {error}"));
 }
 
 /// Removes everybody's write permission, and the privilege that overrides permissions.

@@ -324,7 +324,10 @@ impl Disk {
             self.open("on the filled disk");
             self.holds(&expected, "opened on the filled disk");
             self.delete_some(&mut expected);
-            self.holds(&expected, "after deletes behind an open on the filled disk");
+            self.holds(
+                &expected,
+                "after deletes that follow an open on the filled disk",
+            );
         }
         // The same handle works again at once.
         fs::remove_dir_all(&self.ballast).unwrap();
@@ -369,7 +372,7 @@ impl Disk {
             self.db.take().unwrap().close().unwrap();
             self.open("with space again");
             self.compare("reopened with space again");
-            assert!(self.clear(), "there is space, and a delete is refused");
+            assert!(self.clear(), "there is space, but a delete failed");
             self.db().compact_range(None, None).unwrap();
             self.compare("after deletes and a compaction");
             self.add_ballast();

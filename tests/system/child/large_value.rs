@@ -112,7 +112,7 @@ pub fn one(arguments: &[String]) {
         reopened = Some(DB::open(dir, options()).unwrap());
     });
     let db = reopened.unwrap();
-    steps.step("flush of what was recovered", 2, || db.flush().unwrap());
+    steps.step("flush of the recovered entries", 2, || db.flush().unwrap());
     steps.step("close", 2, || db.close().unwrap());
     steps.end();
 }

@@ -52,7 +52,7 @@ fn reported(db: &DB) -> u64 {
 pub fn run(arguments: &[String]) {
     let db = DB::open(&arguments[0], Options::new()).unwrap();
     let Some(held) = resident() else {
-        not_run("/proc/self/status does not tell");
+        not_run("/proc/self/status does not report it");
     };
     let before = (held, reported(&db));
     assert_eq!(db.iter().count() as u64, ENTRIES);

@@ -74,7 +74,7 @@ fn asks_for(expected: &[(&Path, bool)], mut work: impl FnMut(&str) -> Result<(),
     assert_eq!(found, expected);
     for fails in 0..expected.len() {
         let (answer, _) = watch(Some(fails), || work(&format!("fails-{fails}")));
-        let error = answer.expect_err("a failed sync is told");
+        let error = answer.expect_err("a failed sync is reported");
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
     }
 }

@@ -671,9 +671,9 @@ static void test_repair_works_again_and_again(const char *path) {
     free(slash);
 }
 
-/* How many names `directory` has, except "." and "..". */
-static int count_names(const char *directory) {
-    DIR *directory = opendir(directory);
+/* How many names the directory `path` has, except "." and "..". */
+static int count_names(const char *path) {
+    DIR *directory = opendir(path);
     int count = -2;
     CHECK(directory != NULL);
     while (directory != NULL && readdir(directory) != NULL) {

@@ -21,7 +21,7 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, and why.
-const UNNAMED: [(&str, &str); 32] = [
+const UNNAMED: [(&str, &str); 31] = [
     ("ADDON-3", "what it costs is measured, in bench"),
     (
         "ADDON-4",
@@ -51,7 +51,6 @@ const UNNAMED: [(&str, &str); 32] = [
         "INDEX-1",
         "an address does not tell its arena; the address sanitizer does",
     ),
-    ("INDEX-2", "nothing in the file removes anything"),
     ("KEY-2", "no function writes to a key once it is made"),
     ("LOOK-3", "one condition, right before what it is for"),
     ("MEM-3", "one lock is held over the cut"),

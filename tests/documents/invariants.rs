@@ -21,7 +21,7 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, and why.
-const UNNAMED: [(&str, &str); 31] = [
+const UNNAMED: [(&str, &str); 30] = [
     ("ADDON-3", "what it costs is measured, in bench"),
     (
         "ADDON-4",
@@ -70,7 +70,6 @@ const UNNAMED: [(&str, &str); 31] = [
     ("OS-2", "no test can interrupt a call"),
     ("POOL-3", "the lock is let go in the line before"),
     ("PYTHON-4", "core calls nobody"),
-    ("SLAB-5", "no child of a test has a cache so large"),
     (
         "SQLITE-1",
         "two programs are compared, and differ if it does not hold",

@@ -150,6 +150,14 @@ impl WriteBatch {
         self.tombstones += other.tombstones;
         self.buffer.extend_from_slice(added);
         self.set_count(count);
+        debug_assert!(
+            self.contents().len() == self.len(),
+            "BATCH-3: one digest for each operation"
+        );
+        debug_assert!(
+            self.tombstones <= self.count(),
+            "BATCH-1: the header counts the operations"
+        );
         Ok(())
     }
 
@@ -159,6 +167,10 @@ impl WriteBatch {
         self.contents.clear();
         self.tombstones = 0;
         self.set_count(0);
+        debug_assert!(
+            self.buffer == EMPTY,
+            "BATCH-1: it is the batch of no operations"
+        );
     }
 
     /// The number of operations.
@@ -198,6 +210,14 @@ impl WriteBatch {
     /// BATCH-3).
     #[inline]
     pub(crate) fn sum(&self, before: SequenceNumber) -> Sum {
+        debug_assert!(
+            self.tombstones <= self.count(),
+            "BATCH-1: the header counts the operations"
+        );
+        debug_assert!(
+            self.contents().len() == self.len(),
+            "BATCH-3: one digest for each operation"
+        );
         let mut sequence = before;
         let mut terms = 0u64;
         for content in self.contents() {
@@ -215,6 +235,10 @@ impl WriteBatch {
     /// The bytes of all keys and values, or a little more: the bytes of some lengths may be included.
     #[inline]
     pub(crate) fn most_key_and_value_bytes(&self) -> usize {
+        debug_assert!(
+            self.buffer.len() >= HEADER_BYTES + 2 * self.len(),
+            "BATCH-1: an operation has a kind and the length of its key"
+        );
         // Besides them, each operation has its kind and the length of its key, at least one byte each.
         self.buffer.len() - HEADER_BYTES - 2 * self.len()
     }
@@ -240,6 +264,10 @@ impl WriteBatch {
 
     /// Moves the digest of a single operation to the vector for several, which must have room.
     fn gather_contents(&mut self) {
+        debug_assert!(
+            self.count() != 1 || self.contents.capacity() > 0,
+            "BATCH-3: there is room for the digest"
+        );
         if self.count() == 1 {
             self.contents.clear();
             self.contents.push(self.content);
@@ -255,12 +283,20 @@ impl WriteBatch {
     }
 
     fn set_count(&mut self, count: u32) {
+        debug_assert!(
+            self.buffer.len() >= HEADER_BYTES,
+            "BATCH-1: the header is whole"
+        );
         self.buffer[COUNT_OFFSET..COUNT_OFFSET + 4].copy_from_slice(&count.to_le_bytes());
     }
 
     /// Checks an operation that takes `rest` bytes after its key, and writes its beginning.
     #[inline]
     fn start(&mut self, kind: ValueKind, key: &[u8], value: &[u8], rest: usize) -> Result<()> {
+        debug_assert!(
+            kind == ValueKind::Put || value.is_empty(),
+            "SUM-2: a tombstone has no value"
+        );
         check_key(key)?;
         let count = self.count().checked_add(1).ok_or_else(too_large)?;
         self.reserve_contents(count)?;
@@ -289,6 +325,10 @@ impl WriteBatch {
             0 => self.content = content,
             _ => {
                 self.gather_contents();
+                debug_assert!(
+                    self.contents.len() < self.contents.capacity(),
+                    "DOOR-1: room was made before anything changed"
+                );
                 self.contents.push(content);
             }
         }

@@ -130,6 +130,7 @@ pub(crate) fn spend(bytes: usize) -> Result<()> {
 /// Counts the `passed`-th entry that is passed over without being shown. Fails if the call must give up.
 #[inline(always)]
 pub(crate) fn pass_over(passed: u32) -> Result<()> {
+    debug_assert!(passed > 0, "EFFORT-1: entries are counted from the first");
     match passed.is_multiple_of(ENTRIES) {
         true => count(ENTRIES as usize * ENTRY_BYTES, usize::MAX),
         false => Ok(()),
@@ -157,6 +158,7 @@ pub(crate) fn begin_write() -> Result<()> {
 
 #[cold]
 fn begin_wanted() -> Result<()> {
+    debug_assert!(!COUNT.get().counts, "EFFORT-3: a write counts nothing");
     match has_ended() {
         true => Err(Error::given_up()),
         false => Ok(()),

@@ -94,6 +94,7 @@ impl Trailer {
 
     /// The trailer to seek to for the newest entry that a reader at `sequence` may see.
     pub(crate) fn visible_at(sequence: SequenceNumber) -> Trailer {
+        debug_assert!(sequence <= SequenceNumber::MAX, "IKEY-3: seven bytes");
         Trailer(sequence.0 << 8 | 0xff)
     }
 

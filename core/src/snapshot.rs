@@ -93,6 +93,10 @@ impl SnapshotList {
     pub(crate) fn pin(self: &Arc<Self>, latest: impl FnOnce() -> SequenceNumber) -> Snapshot {
         let mut pinned = self.pinned.lock();
         let sequence = latest();
+        debug_assert!(
+            pinned.counts.len() <= pinned.total,
+            "SNAPSHOT-2: every pinned number has its snapshot"
+        );
         pinned.total += 1;
         *pinned.counts.entry(sequence).or_insert(0) += 1;
         Snapshot {
@@ -108,6 +112,7 @@ impl SnapshotList {
         let mut pinned = self.pinned.lock();
         let pinned = &mut *pinned;
         let (sequence, count) = pinned.counts.iter_mut().next()?;
+        debug_assert!(*count > 0, "SNAPSHOT-2: it was pinned");
         *count += 1;
         pinned.total += 1;
         Some(Snapshot {
@@ -120,6 +125,7 @@ impl SnapshotList {
 
     fn release(&self, sequence: SequenceNumber) {
         let mut pinned = self.pinned.lock();
+        debug_assert!(pinned.total > 0, "SNAPSHOT-2: the snapshot was counted");
         pinned.total = pinned.total.wrapping_sub(1);
         let Some(count) = pinned.counts.get_mut(&sequence) else {
             return;

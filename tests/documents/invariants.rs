@@ -22,7 +22,7 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, with reasons.
-const UNNAMED: [(&str, &str); 32] = [
+const UNNAMED: [(&str, &str); 30] = [
     ("ADDON-3", "bench measures its cost"),
     (
         "ADDON-4",
@@ -52,7 +52,6 @@ const UNNAMED: [(&str, &str); 32] = [
         "INDEX-1",
         "an address does not show its arena; the address sanitizer finds it",
     ),
-    ("INDEX-2", "nothing in the file removes anything"),
     ("KEY-2", "no function writes to a finished key"),
     ("LOOK-3", "one condition, right before its use"),
     ("MEM-3", "the code holds one lock over the cut"),
@@ -72,10 +71,6 @@ const UNNAMED: [(&str, &str); 32] = [
     ("OS-2", "no test can interrupt a call"),
     ("POOL-3", "the line before releases the lock"),
     ("PYTHON-4", "core's background threads make no callbacks"),
-    (
-        "SLAB-5",
-        "no child process of a test has such a large cache",
-    ),
     ("SQLITE-1", "the answers of two programs would differ"),
     ("SQLITE-2", "the file keeps nothing else"),
     ("STEP-1", "such a build has nothing left to test"),

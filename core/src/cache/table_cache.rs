@@ -182,6 +182,10 @@ impl TableCache {
                 table
             }
         };
+        debug_assert!(
+            table.file_id() == handle.file_id,
+            "TABLECACHE-2: the table is the handle's own"
+        );
         handle.touched.store(true, Ordering::Relaxed);
         debug_assert!(
             handle.slot.load().is_none(),
@@ -202,6 +206,10 @@ impl TableCache {
 
     /// Closes tables until at most `count` are open.
     fn close_down_to(&self, count: usize) {
+        debug_assert!(
+            count <= self.max_open_files,
+            "TABLECACHE-1: no more tables than the limit are left open"
+        );
         loop {
             let mut ring = self.ring.lock();
             if ring.handles.len() <= count {

@@ -88,6 +88,10 @@ impl Ledger {
     /// Notes that an entry, which was read before, was written.
     #[inline(always)]
     pub(crate) fn written(&mut self, key: KeyRef<'_>) -> Result<()> {
+        debug_assert!(
+            self.judged.written.len() < self.judged.read.len(),
+            "LEDGER-2: an entry was read before it is written"
+        );
         memory::push(&mut self.judged.written, key.trailer, JUDGED)
     }
 
@@ -103,6 +107,10 @@ impl Ledger {
         let mut sum = Sum::default();
         sum.add_entry(key.user_key, key.trailer, &[]);
         let account = self.account_of(reason);
+        debug_assert!(
+            account.tombstones >= sum.tombstones,
+            "LEDGER-1: the tombstone was counted as dropped"
+        );
         *account = *account - sum;
     }
 

@@ -66,6 +66,7 @@ pub(crate) struct PickerOptions {
 impl PickerOptions {
     /// The bytes above which `level` (1 or deeper) is due.
     pub(crate) fn level_target(&self, level: usize) -> u64 {
+        debug_assert!(level > 0, "level 0 is due by its tables, not by its bytes");
         let deeper = level.saturating_sub(1) as u32;
         let factor = self.level_size_multiplier.saturating_pow(deeper);
         self.level_base_size.saturating_mul(factor).max(1)
@@ -94,6 +95,10 @@ impl RunningCompaction {
 
     /// Whether `other` may run at the same time (PICKER-1 to PICKER-3).
     pub(crate) fn goes_beside(&self, other: &RunningCompaction) -> bool {
+        debug_assert!(
+            self.smallest <= self.largest && other.smallest <= other.largest,
+            "PICKER-2: a range has its ends in order"
+        );
         let is_apart = self.output_level != other.output_level
             || self.largest < other.smallest
             || other.largest < self.smallest;
@@ -181,6 +186,10 @@ impl Plan {
             files.filter(|(level, file)| *level > self.output_level && file.overlaps(first, last));
         let below = files.map(|(_, file)| Arc::clone(file)).collect();
         self.below = Some(below);
+        debug_assert!(
+            self.below.as_ref().map(Vec::len) == Some(self.deeper.iter().map(Vec::len).sum()),
+            "LEDGER-3: both ways find the same tables"
+        );
         self.wrong = self.fault(version);
         self
     }
@@ -249,6 +258,10 @@ impl Plan {
 
     /// The tables and range that other plans must avoid while this one runs.
     pub(crate) fn running(&self) -> RunningCompaction {
+        debug_assert!(
+            self.smallest <= self.largest && !self.upper.is_empty(),
+            "PICKER-2: what runs has a table and a range"
+        );
         RunningCompaction {
             level: self.level,
             output_level: self.output_level,
@@ -286,6 +299,10 @@ impl Plan {
     /// The key from which a compaction of a range continues after this plan: the first user key after the upper
     /// level's inputs.
     pub(crate) fn next_start(&self) -> Vec<u8> {
+        debug_assert!(
+            !self.upper.is_empty(),
+            "PICKER-4: a plan has a table of its level"
+        );
         let mut next = bounds(self.upper.iter()).1.to_vec();
         next.push(0);
         next
@@ -374,6 +391,10 @@ impl<'a> Picker<'a> {
 
     /// The plan that takes `upper` down one level.
     fn downward(&self, level: usize, upper: Files) -> Plan {
+        debug_assert!(
+            level + 1 < LEVELS && !upper.is_empty(),
+            "PICKER-4: tables go down to a level that there is"
+        );
         let below = level + 1;
         let (start, end) = bounds(upper.iter());
         let lower = self.version.overlapping(below, Some(start), Some(end));
@@ -399,6 +420,10 @@ impl<'a> Picker<'a> {
         let wide = self.touched(level, Some(start), Some(end));
         let (start, end) = bounds(wide.iter());
         let below = self.version.overlapping(level + 1, Some(start), Some(end));
+        debug_assert!(
+            wide.len() >= upper.len(),
+            "PICKER-4: widening leaves no table out"
+        );
         let is_better = wide.len() > upper.len()
             && below.len() == lower.len()
             && bytes(&wide) + bytes(lower) <= self.options.max_plan_bytes()
@@ -408,6 +433,10 @@ impl<'a> Picker<'a> {
 
     /// The tables of `level` that reach into the range; for level 0 also those that PICKER-3 demands.
     fn touched(&self, level: usize, start: Option<&[u8]>, end: Option<&[u8]>) -> Files {
+        debug_assert!(
+            start.zip(end).is_none_or(|(start, end)| start <= end),
+            "PICKER-4: a range has its ends in order"
+        );
         if level > 0 {
             return self.version.overlapping(level, start, end);
         }
@@ -426,6 +455,10 @@ impl<'a> Picker<'a> {
     }
 
     fn pick_deeper(&self, level: usize) -> Option<Plan> {
+        debug_assert!(
+            level > 0 && level + 1 < LEVELS,
+            "PICKER-4: tables go down to a level that there is"
+        );
         let files = self.version.files(level).iter();
         let free = files.filter(|file| !self.is_busy(file));
         let mut candidates: Vec<(f64, &Arc<FileMeta>)> =
@@ -488,6 +521,16 @@ fn level0_groups(version: &Version) -> Vec<Files> {
     }
     // The oldest table has the largest index.
     groups.sort_by_key(|group| std::cmp::Reverse(group.last().copied()));
+    debug_assert!(
+        groups.iter().map(Vec::len).sum::<usize>() == newest_first.len(),
+        "PICKER-3: every table is in one group"
+    );
+    debug_assert!(
+        groups
+            .iter()
+            .all(|group| group.is_sorted_by(|newer, older| newer < older)),
+        "VERSION-1: newest first"
+    );
     let files = |group: Vec<usize>| -> Files {
         let files = group.into_iter().map(|index| newest_first[index].clone());
         files.collect()
@@ -610,6 +653,10 @@ pub(crate) fn plan_rewrite(
 /// The first of `files`, as many as one plan may take, and at least one. `below`: the bytes that a plan for these
 /// user keys takes from the output level.
 fn cut(mut files: Files, options: &PickerOptions, below: impl Fn(&[u8], &[u8]) -> u64) -> Files {
+    debug_assert!(
+        files.is_sorted_by(|one, next| one.largest_key().user_key < next.smallest_key().user_key),
+        "VERSION-2: disjoint, and in order"
+    );
     let mut total = 0u64;
     let fits = files.iter().enumerate().take_while(|(index, file)| {
         total = total.saturating_add(file.size);

@@ -25,6 +25,10 @@ fn is_seen(
     newer: Option<SequenceNumber>,
     visible: &[SequenceNumber],
 ) -> bool {
+    debug_assert!(
+        newer.is_none_or(|newer| sequence < newer),
+        "RETENTION-1: newest first"
+    );
     let Some(newer) = newer else {
         return true;
     };
@@ -126,6 +130,10 @@ impl Retention {
                 "RETENTION-2: newest first"
             );
             self.held.push(key.trailer);
+            debug_assert!(
+                self.has_key && self.newer == Some(key.trailer.sequence()),
+                "RETENTION-2: what is held has the current key"
+            );
             return Ok(Fate::Hold);
         }
         Ok(Fate::Keep)
@@ -133,6 +141,10 @@ impl Retention {
 
     /// The held tombstones of the current key, newest first. They must be written before the entry that is kept.
     pub(super) fn take_held(&mut self) -> impl Iterator<Item = Trailer> {
+        debug_assert!(
+            self.held.is_empty() || self.has_key,
+            "RETENTION-2: what is held has the current key"
+        );
         self.held.drain(..)
     }
 }

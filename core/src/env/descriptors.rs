@@ -54,6 +54,7 @@ fn above_standard_streams(file: fs::File) -> io::Result<fs::File> {
     if moved < 0 {
         return Err(io::Error::last_os_error());
     }
+    debug_assert!(moved >= FIRST, "FD-1: not a standard stream's");
     // SAFETY: the descriptor was just made for us, and no other code has it.
     Ok(unsafe { fs::File::from_raw_fd(moved) })
 }

@@ -281,6 +281,10 @@ impl File for FaultFile {
         };
         if due.partial && !bytes.is_empty() {
             let length = self.shared.dice.lock().below(bytes.len() as u64);
+            debug_assert!(
+                length < bytes.len() as u64,
+                "FAULT-1: a failed write leaves a part of its bytes"
+            );
             self.inner.write_at(offset, &bytes[..length as usize])?;
         }
         Err(due.error("write", &self.path))

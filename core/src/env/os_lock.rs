@@ -117,6 +117,14 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
 }
 
 fn add(held: &mut HashMap<Identity, Held>, identity: Identity, exclusive: bool) {
+    debug_assert!(
+        !exclusive || !held.contains_key(&identity),
+        "LOCK-1: an exclusive holder is alone"
+    );
+    debug_assert!(
+        held.get(&identity) != Some(&Held::Exclusive),
+        "LOCK-1: an exclusive holder is alone"
+    );
     let now = match (held.get(&identity), exclusive) {
         (_, true) => Held::Exclusive,
         (Some(&Held::Shared(count, since)), false) => Held::Shared(count + 1, since),
@@ -320,6 +328,14 @@ impl Drop for OsLock {
             return;
         }
         let mut held = self.table.held.lock();
+        debug_assert!(
+            (held.get(&self.identity) == Some(&Held::Exclusive)) == self.exclusive,
+            "LOCK-1: it is held in the way in which it was taken"
+        );
+        debug_assert!(
+            held.contains_key(&self.identity),
+            "LOCK-1: what is held is in the table"
+        );
         if let Some(file) = self.slot.and_then(LockSlot::take) {
             if self.exclusive {
                 let _ = file.set_len(0);

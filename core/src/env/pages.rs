@@ -24,6 +24,10 @@ impl Mapping {
         let first = map(whole)?.as_ptr();
         let before = first.addr().next_multiple_of(bytes) - first.addr();
         let start = first.wrapping_add(before);
+        debug_assert!(
+            start.addr().is_multiple_of(bytes),
+            "SLAB-1: a mapping is aligned to its size"
+        );
         // SAFETY: both parts are in the new mapping, outside the part that is kept, and no other code has them. If
         // the length of a part is zero, the system refuses the call and does nothing. Advice changes no contents.
         unsafe {
@@ -56,6 +60,7 @@ impl Mapping {
 /// Maps `bytes` bytes, at least one: zeroed, aligned to a page. `None` if the system has no memory. To be freed with
 /// [`unmap`].
 pub(crate) fn map(bytes: usize) -> Option<NonNull<u8>> {
+    debug_assert!(bytes > 0, "DOOR-1: a mapping has a page");
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping of memory, at an address that the system chooses, touches nothing that exists.
@@ -88,6 +93,10 @@ pub(crate) const SYSTEM_PAGE_BYTES: usize = 4 << 10;
 /// # Safety
 /// The range lies in memory that the caller owns, and no code needs its contents.
 pub(crate) unsafe fn discard(range: Range<*mut u8>) {
+    debug_assert!(
+        range.start <= range.end,
+        "CHUNK-4: what is given back has its ends in order"
+    );
     let first = range.start.addr().next_multiple_of(SYSTEM_PAGE_BYTES);
     let behind = range.end.addr() / SYSTEM_PAGE_BYTES * SYSTEM_PAGE_BYTES;
     if behind <= first {

@@ -60,6 +60,7 @@ struct Held {
 
 impl Held {
     fn grow(&mut self, target: u64) -> Result<()> {
+        debug_assert!(target >= self.bytes, "RESERVE-2: it is filled, not cut");
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -77,6 +78,10 @@ impl Held {
     }
 
     fn shrink(&mut self, target: u64) -> Result<()> {
+        debug_assert!(
+            target <= self.bytes,
+            "RESERVE-1: a part is released, nothing is added"
+        );
         if let Some(file) = &self.file {
             file.set_len(target)?;
             self.bytes = target;
@@ -108,6 +113,10 @@ impl Reserve {
             true => (held.bytes / 2).max(MIN_UNIT).min(piece),
             false => piece,
         };
+        debug_assert!(
+            unit <= piece,
+            "RESERVE-1: the parts are fractions of a piece"
+        );
         Ok(Arc::new(Reserve {
             env,
             path,

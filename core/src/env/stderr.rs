@@ -15,6 +15,10 @@ const SIGNALS: [i32; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 
 /// Writes `line`, which must end with a newline, to the standard error stream, or drops it (STDERR-1).
 pub(crate) fn write_to_stderr(line: &[u8]) {
+    debug_assert!(
+        line.ends_with(b"\n"),
+        "STDERR-1: a line ends with a newline"
+    );
     write_to(libc::STDERR_FILENO, line);
 }
 

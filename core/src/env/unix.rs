@@ -365,6 +365,10 @@ pub(super) fn open_in_slot(
             crate::sync::yield_now();
             continue;
         }
+        debug_assert!(
+            slot.descriptor.load(Ordering::SeqCst) == RESERVED,
+            "UNIX-1: the slot is this thread's"
+        );
         match open() {
             Ok(file) => slot.descriptor.store(file.into_raw_fd(), Ordering::SeqCst),
             Err(error) => {

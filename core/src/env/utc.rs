@@ -20,6 +20,10 @@ pub(crate) fn utc_text(seconds: u64) -> String {
         0..=9 => (era * 400 + year, month + 3),
         _ => (era * 400 + year + 1, month - 9),
     };
+    debug_assert!(
+        (1..=12).contains(&month) && (1..=31).contains(&day),
+        "a day of the calendar"
+    );
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }

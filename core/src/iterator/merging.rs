@@ -102,6 +102,10 @@ impl<I: InternalIterator> MergingIterator<I> {
             }
         }
         self.build()?;
+        debug_assert!(
+            heavy.is_none() || !self.heap.is_empty(),
+            "MERGE-1: a heavy child is on an entry"
+        );
         match heavy {
             Some(heavy) if self.heap[0].child != heavy => self.rest(heavy),
             _ => {}
@@ -113,6 +117,10 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Lets a child rest.
     #[cold]
     fn rest(&mut self, child: usize) {
+        debug_assert!(
+            self.children[child].is_heavy(),
+            "MERGE-5: only a child on a heavy entry rests"
+        );
         self.has_resting = true;
         self.children[child].rest();
     }
@@ -190,6 +198,13 @@ impl<I: InternalIterator> MergingIterator<I> {
     }
 
     fn sift_down(&mut self, mut place: usize) {
+        debug_assert!(
+            self.heap
+                .get(place)
+                .is_none_or(|standing| standing.head
+                    == head_of(self.children[standing.child].key().user_key)),
+            "MERGE-4: the head is that of the child's key"
+        );
         self.runner_up = None;
         loop {
             let mut first = 2 * place + 1;
@@ -210,6 +225,12 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// The place in the heap of the next child after the top. Requires that there is one.
     #[inline]
     fn runner_up(&self) -> usize {
+        debug_assert!(
+            self.runner_up
+                .is_none_or(|place| place > 0 && place < self.heap.len()),
+            "MERGE-1: the runner-up is in the heap"
+        );
+        debug_assert!(self.heap.len() > 1, "MERGE-1: a child comes next");
         match self.runner_up {
             Some(place) => place,
             None if self.heap.len() > 2 && self.is_before(2, 1) => 2,
@@ -220,6 +241,7 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Restores MERGE-1 after the top child moved.
     #[inline]
     fn settle(&mut self) -> Result<()> {
+        debug_assert!(!self.heap.is_empty(), "MERGE-1: a current child has moved");
         if !self.children[self.heap[0].child].valid() {
             self.heap.swap_remove(0);
             self.sift_down(0);
@@ -251,7 +273,15 @@ impl<I: InternalIterator> MergingIterator<I> {
     /// Moves every child but the current one to the other side of the current entry (MERGE-2).
     #[cold]
     fn turn(&mut self, direction: Direction) -> Result<()> {
+        debug_assert!(
+            self.direction != direction,
+            "MERGE-2: the children are on the other side"
+        );
         let current = self.heap[0].child;
+        debug_assert!(
+            self.children[current].valid(),
+            "MERGE-1: the current child is on an entry"
+        );
         let KeyRef { user_key, trailer } = self.children[current].key();
         memory::replace(&mut self.pivot, user_key, "a key")?;
         let pivot = KeyRef::new(&self.pivot, trailer);
@@ -312,6 +342,7 @@ impl<I: InternalIterator> MergingIterator<I> {
 
     /// The range in which the current child has all entries. Requires `valid`.
     pub(crate) fn reach(&mut self) -> Reach<'_> {
+        debug_assert!(!self.heap.is_empty(), "MERGE-1: there is a current child");
         if self.children.len() == 1 {
             return Reach::Everything;
         }
@@ -325,6 +356,10 @@ impl<I: InternalIterator> MergingIterator<I> {
 
     /// The child that has the current entry. The caller may move it only within its reach. Requires `valid`.
     pub(crate) fn current_mut(&mut self) -> &mut I {
+        debug_assert!(
+            self.children[self.heap[0].child].valid(),
+            "MERGE-1: the current child is on an entry"
+        );
         &mut self.children[self.heap[0].child]
     }
 

@@ -95,6 +95,10 @@ pub(crate) fn step_over_key(
     iterator: &mut (impl InternalIterator + ?Sized),
     user_key: &[u8],
 ) -> Result<()> {
+    debug_assert!(
+        iterator.valid() && iterator.key().user_key == user_key,
+        "VISIBLE-2: the key to pass is the current one"
+    );
     for _ in 0..RESEEK_AFTER {
         iterator.next()?;
         if !iterator.valid() || iterator.key().user_key != user_key {

@@ -83,6 +83,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// The user key; requires `valid`.
     pub(crate) fn key(&self) -> &[u8] {
+        debug_assert!(self.valid(), "VISIBLE-1: an entry is shown");
         match self.at {
             At::Inner => self.inner.key().user_key,
             _ => &self.key,
@@ -92,6 +93,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
     /// User key and value; requires `valid`.
     #[inline]
     pub(crate) fn entry(&self) -> (&[u8], &[u8]) {
+        debug_assert!(self.valid(), "VISIBLE-1: an entry is shown");
         match self.at {
             At::Inner => self.inner.entry(),
             _ => (&self.key, &self.value),
@@ -187,6 +189,10 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// Steps `inner` back until it is on a user key smaller than `self.key`.
     fn retreat_before_key(&mut self) -> Result<()> {
+        debug_assert!(
+            self.at == At::Nowhere,
+            "VISIBLE-1: nothing is shown during a move"
+        );
         let mut steps = 0;
         while self.inner.valid() && self.inner.key().user_key == self.key {
             steps += 1;
@@ -205,6 +211,10 @@ impl<I: InternalIterator> VisibleIterator<I> {
 
     /// From any entry, goes forward to the first visible entry that is not deleted.
     fn settle_forward(&mut self) -> Result<()> {
+        debug_assert!(
+            self.at == At::Nowhere,
+            "VISIBLE-1: nothing is shown during a move"
+        );
         let (mut hidden, mut deleted, mut passed) = (0, 0, 0);
         while self.inner.valid() {
             passed += 1;
@@ -253,6 +263,10 @@ impl<I: InternalIterator> VisibleIterator<I> {
     /// From the last entry of any user key, goes backward to the first key that is visible and not deleted, and
     /// leaves `inner` before or on it (VISIBLE-1).
     fn settle_backward(&mut self) -> Result<()> {
+        debug_assert!(
+            self.at == At::Nowhere,
+            "VISIBLE-1: nothing is shown during a move"
+        );
         let mut passed = 0;
         while self.inner.valid() {
             passed += 1;

@@ -52,6 +52,14 @@ impl KeptKey {
     /// Makes it its own first `shared` bytes, followed by `suffix`. After an error it may be any key.
     #[inline(always)]
     pub(crate) fn rebuild(&mut self, shared: usize, suffix: &[u8], what: &str) -> Result<()> {
+        debug_assert!(
+            self.large.is_none() || self.small.capacity() == 0,
+            "KEY-1: it has one copy of its bytes"
+        );
+        debug_assert!(
+            shared <= self.bytes().len(),
+            "KEY-1: it keeps only bytes that it has"
+        );
         // The capacity is 0 if the key is large, so one comparison is enough.
         if shared + suffix.len() < self.small.capacity() {
             self.small.truncate(shared);
@@ -102,6 +110,10 @@ thread_local! {
 impl LargeKey {
     /// `head` followed by `tail`: an equal recent key, or a new one.
     fn shared(head: &[u8], tail: &[u8], what: &str) -> Result<Arc<LargeKey>> {
+        debug_assert!(
+            head.len() + tail.len() >= LARGE_KEY_BYTES,
+            "KEY-1: only large keys share bytes"
+        );
         let is_same = |key: &Arc<LargeKey>| {
             key.length == head.len() + tail.len()
                 && key.bytes().starts_with(head)

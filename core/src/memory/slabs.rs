@@ -119,6 +119,10 @@ impl Slabs {
             return None;
         }
         let class = Slabs::piece_bytes(bytes) / STEP_BYTES;
+        debug_assert!(
+            class < CLASSES && class * STEP_BYTES >= bytes,
+            "SLAB-1: a piece has room for what is asked"
+        );
         let mut state = self.state.lock();
         let state = &mut *state;
         if state.left.is_some() {
@@ -167,6 +171,10 @@ impl Slabs {
                     && head.used as usize * class * STEP_BYTES <= PAGE_BYTES,
                 "SLAB-1: a page has pieces of one size"
             );
+            debug_assert!(
+                head.fresh as usize <= PAGE_BYTES,
+                "SLAB-1: no piece reaches beyond its page"
+            );
             if head.free == 0 && (head.fresh + head.piece_bytes) as usize > PAGE_BYTES {
                 head.place = NOWHERE;
                 state.partial[class].pop();
@@ -176,6 +184,14 @@ impl Slabs {
     }
 
     fn note_mapped(&self, state: &State) {
+        debug_assert!(
+            state.slabs.len() <= self.most,
+            "SLAB-4: no more slabs than the cache may have"
+        );
+        debug_assert!(
+            crate::env::fork_count() == self.forks,
+            "SLAB-5: a forked child changes nothing"
+        );
         self.mapped
             .store(state.slabs.len() * SLAB_BYTES, Ordering::Relaxed);
     }
@@ -205,6 +221,10 @@ impl Slabs {
             return;
         }
         let offset = piece.addr().get() % PAGE_BYTES;
+        debug_assert!(
+            offset >= STEP_BYTES,
+            "SLAB-1: no piece lies in the head of a page"
+        );
         let mut state = self.state.lock();
         // SAFETY: pages are aligned to their size, so this is the head of the piece's page, which was written when
         // the page was taken; the lock is held (SLAB-1). The caller owns the piece (SLAB-2), which is large and
@@ -213,6 +233,7 @@ impl Slabs {
             let page = piece.sub(offset).cast::<PageHead>();
             let head = &mut *page.as_ptr();
             if state.left.is_some() {
+                debug_assert!(head.used > 0, "SLAB-2: a piece is freed once");
                 head.used -= 1;
                 let emptied = match head.used {
                     0 => state.give_page_back(page),
@@ -234,12 +255,20 @@ impl Slabs {
             if head.used == 0 {
                 let place = head.place as usize;
                 if head.place != NOWHERE {
+                    debug_assert!(
+                        state.partial[class].get(place) == Some(&page),
+                        "SLAB-1: a page knows its place in the list"
+                    );
                     state.partial[class].swap_remove(place);
                     if let Some(moved) = state.partial[class].get(place) {
                         (*moved.as_ptr()).place = place as u32;
                     }
                 }
                 // The list has room for every page of every slab.
+                debug_assert!(
+                    state.empty.len() < state.empty.capacity(),
+                    "SLAB-4: the list has room for every page"
+                );
                 state.empty.push(page);
             } else if head.place == NOWHERE && reserve(&mut state.partial[class], 1, SLABS).is_ok()
             {
@@ -300,6 +329,7 @@ unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
 impl State {
     /// Gives unused memory back to the system, except the slabs that are wholly unused, which it returns (SLAB-6).
     fn close(&mut self) -> Vec<Mapping> {
+        debug_assert!(self.left.is_none(), "SLAB-6: it is closed once");
         let empty: HashSet<usize> = self.empty.drain(..).map(|page| page.addr().get()).collect();
         self.partial = Vec::new();
         let is_empty = |page: &Page| empty.contains(&page.addr().get());
@@ -333,6 +363,10 @@ impl State {
     /// in use.
     fn give_page_back(&mut self, page: Page) -> Option<Mapping> {
         let left = self.left.as_mut()?;
+        debug_assert!(
+            left.len() == self.slabs.len(),
+            "SLAB-6: the pages of every slab are counted"
+        );
         let address = page.addr().get();
         let slab_of = |slab: &Mapping| address - address % SLAB_BYTES == slab.start().addr().get();
         let number = self.slabs.iter().position(slab_of)?;
@@ -346,6 +380,7 @@ impl State {
     }
 
     fn empty_page(&mut self, most: usize) -> Option<Page> {
+        debug_assert!(self.left.is_none(), "SLAB-6: once closed, it maps nothing");
         if let Some(page) = self.empty.pop() {
             return Some(page);
         }

@@ -133,6 +133,10 @@ impl Arena {
                     self.spare.give(own);
                 }
                 let own_bytes = size_of::<Chunk>() + bytes + ALLOCATOR_BYTES;
+                debug_assert!(
+                    self.full_bytes.load(Ordering::Relaxed) >= own_bytes,
+                    "ARENA-1: the chunk was counted"
+                );
                 self.full_bytes.fetch_sub(own_bytes, Ordering::Relaxed);
                 return;
             }
@@ -178,6 +182,10 @@ impl Arena {
                     // each failed attempt adds at most a quarter of a chunk and waits for the next chunk.
                     let start = chunk.used.fetch_add(bytes, Ordering::Relaxed);
                     if start + bytes <= chunk.bytes {
+                        debug_assert!(
+                            start >= size_of::<Chunk>(),
+                            "ARENA-2: the head of a chunk is not given out"
+                        );
                         // SAFETY: the range lies in the chunk, whose allocation has `chunk.bytes` bytes.
                         let start = unsafe { current.cast::<u8>().add(start) };
                         return Ok(NonNull::new(start).expect("inside an allocation"));

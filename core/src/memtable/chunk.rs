@@ -79,6 +79,10 @@ impl Chunk {
     }
 
     fn new(bytes: usize, previous: *mut Chunk, source: Source) -> Result<*mut Chunk> {
+        debug_assert!(
+            bytes >= size_of::<Chunk>(),
+            "CHUNK-1: a chunk has room for its head"
+        );
         let layout = Layout::from_size_align(bytes, CHUNK_ALIGN).map_err(|_| no_memory(bytes))?;
         let start = match source {
             Source::System => {
@@ -156,6 +160,10 @@ impl Kept {
                 continue;
             }
             let end = start + bytes;
+            debug_assert!(
+                start >= size_of::<Chunk>() && end <= head.bytes,
+                "CHUNK-4: the kept bytes lie in their chunk"
+            );
             if let Some(kept) = all.iter_mut().find(|kept| kept.chunk.0 == chunk) {
                 kept.range = kept.range.start.min(start)..kept.range.end.max(end);
                 return Some(Arc::clone(&kept.chunk));
@@ -251,6 +259,10 @@ impl SpareChunks {
         );
         list.newest = head.previous;
         list.bytes -= head.bytes;
+        debug_assert!(
+            list.newest.is_null() == (list.bytes == 0),
+            "CHUNK-2: every spare chunk is counted"
+        );
         head.previous = previous;
         head.used = AtomicUsize::new(size_of::<Chunk>());
         Some(chunk)
@@ -269,6 +281,10 @@ impl SpareChunks {
                 debug_assert!(
                     list.newest != chunk,
                     "CHUNK-1: a chunk is in one list at a time"
+                );
+                debug_assert!(
+                    list.newest.is_null() == (list.bytes == 0),
+                    "CHUNK-2: every spare chunk is counted"
                 );
                 head.previous = list.newest;
                 list.bytes += head.bytes;

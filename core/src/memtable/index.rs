@@ -247,6 +247,10 @@ impl Index {
     /// Enters a record of this index's arena. Any number of threads may call it at once. `leaf` came from
     /// [`Index::leaf_for`] for a cut that is not after the record.
     pub(super) fn place(&self, leaf: &Leaf, record: Record<'_>) -> Result<()> {
+        debug_assert!(
+            leaf.low().is_none_or(|low| low.key() <= record.key()),
+            "INDEX-3: the leaf is not to the right of its record"
+        );
         let cut = Cut::before(record.key());
         let memory = || self.spare_nodes.take(&self.arena);
         let split_off = leaf.insert(record.start(), &cut, memory)?;
@@ -281,6 +285,7 @@ impl Index {
         let node = self
             .directory
             .get_or_insert(place, BranchAddress(split_off), nothing_removed());
+        debug_assert!(!node.is_removed(), "INDEX-2: nothing is ever removed");
         node.release(nothing_removed());
     }
 
@@ -288,6 +293,10 @@ impl Index {
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Record<'_>> {
         let cut = Cut::before(key);
         let found = self.leaf_for(&cut).candidate(&cut)?;
+        debug_assert!(
+            key <= found.key(),
+            "INDEX-3: the record found is at or after the key"
+        );
         (found.user_key() == key.user_key).then_some(found)
     }
 

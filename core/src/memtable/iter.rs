@@ -77,6 +77,10 @@ impl InternalIterator for MemtableIterator {
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
         self.spot = Self::keep(self.memtable.index.first_right_of(&Cut::before(target)));
+        debug_assert!(
+            self.spot.is_none_or(|spot| target <= spot.record.key()),
+            "MEMTABLE-6: the record is at or after the target"
+        );
         if let Some(spot) = self.spot {
             spot.prefetch_next();
         }
@@ -85,6 +89,10 @@ impl InternalIterator for MemtableIterator {
 
     fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
         self.spot = Self::keep(self.memtable.index.last_left_of(&Cut::behind(target)));
+        debug_assert!(
+            self.spot.is_none_or(|spot| spot.record.key() <= target),
+            "MEMTABLE-6: the record is at or before the target"
+        );
         Ok(())
     }
 
@@ -116,16 +124,28 @@ impl InternalIterator for MemtableIterator {
             Err(cut) => self.memtable.index.first_right_of(&cut),
         };
         self.spot = Self::keep(spot);
+        debug_assert!(
+            self.spot
+                .is_none_or(|spot| user_key < spot.record.user_key()),
+            "MEMTABLE-6: every version of the key is passed"
+        );
         Ok(())
     }
 
     #[inline]
     fn prev(&mut self) -> Result<()> {
+        let before = self.spot;
         let spot = match self.here().previous() {
             Ok(spot) => spot,
             Err(cut) => self.memtable.index.last_left_of(&cut),
         };
         self.spot = Self::keep(spot);
+        debug_assert!(
+            self.spot
+                .zip(before)
+                .is_none_or(|(spot, before)| spot.record.key() < before.record.key()),
+            "MEMTABLE-6: the record is before this one"
+        );
         Ok(())
     }
 

@@ -168,6 +168,10 @@ impl<'a> Spot<'a> {
         self,
         user_key: &'k [u8],
     ) -> std::result::Result<Option<Spot<'a>>, Cut<'k>> {
+        debug_assert!(
+            self.record.user_key() == user_key,
+            "LEAF-1: the key is that of the spot's record"
+        );
         let cut = Cut::behind(KeyRef::new(user_key, Trailer::OLDEST));
         // Even if that changes now, the search below finds the right leaf.
         match self.leaf.ends_before(&cut) {

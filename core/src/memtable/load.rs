@@ -73,6 +73,10 @@ impl Loader {
             record: record.start().as_ptr(),
         });
         self.sum.add(kind, content, trailer.sequence());
+        debug_assert!(
+            self.waiting.len() as u64 == self.sum.entries(),
+            "LOAD-1: every waiting entry is counted"
+        );
         Ok(())
     }
 
@@ -94,6 +98,10 @@ impl Loader {
             memtable,
             sum,
         } = self;
+        debug_assert!(
+            waiting.len() as u64 == sum.entries(),
+            "LOAD-1: every waiting entry is counted"
+        );
         sort(&mut waiting);
         for (place, next) in waiting.iter().enumerate() {
             if let Some(later) = waiting.get(place + AHEAD) {
@@ -163,6 +171,10 @@ fn sort(waiting: &mut [Waiting]) {
         let by_prefix = a.prefix.cmp(&b.prefix);
         by_prefix.then_with(|| record(a).key().cmp(&record(b).key()))
     });
+    debug_assert!(
+        waiting.is_sorted_by_key(|waiting| waiting.prefix),
+        "LOAD-2: the entries come in their order"
+    );
 }
 
 #[cfg(test)]

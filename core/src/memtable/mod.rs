@@ -202,6 +202,10 @@ impl Memtable {
             return None;
         }
         let record = self.index.get(KeyRef::new(user_key, trailer))?;
+        debug_assert!(
+            record.trailer() <= trailer,
+            "MEMTABLE-2: no entry newer than what is sought"
+        );
         Some((record.trailer(), record.value()))
     }
 

@@ -384,6 +384,10 @@ impl<T: Item> Node<T> {
         let (index, _) = node
             .search(count, cut)
             .expect("NODE-2: nothing changes in a node that is held");
+        debug_assert!(
+            count <= SLOTS && index <= count,
+            "NODE-2: the item belongs among those that are there"
+        );
         if count < SLOTS {
             held.changed = true;
             node.put(count, index, item, cut);

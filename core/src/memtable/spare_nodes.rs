@@ -147,6 +147,7 @@ impl SpareNodes {
 
 /// Memory of the arena for `nodes` nodes, one after the other.
 pub(super) fn allocate(arena: &Arena, nodes: usize) -> Result<NonNull<u8>> {
+    debug_assert!(nodes > 0, "SPARE-1: a run has a node");
     let bytes = nodes
         .checked_mul(NODE.size())
         .and_then(|bytes| bytes.checked_add(NODE.align() - 1))
@@ -154,6 +155,10 @@ pub(super) fn allocate(arena: &Arena, nodes: usize) -> Result<NonNull<u8>> {
     // The arena aligns nothing.
     let start = arena.allocate(bytes)?;
     let to_aligned = start.as_ptr().align_offset(NODE.align());
+    debug_assert!(
+        to_aligned < NODE.align(),
+        "SPARE-1: the nodes lie within the allocation"
+    );
     // SAFETY: the aligned address is less than one alignment further, and the nodes' bytes follow it within the
     // allocation.
     Ok(unsafe { start.add(to_aligned) })

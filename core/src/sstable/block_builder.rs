@@ -72,6 +72,10 @@ impl BlockBuilder {
             "BLOCK-4: every entry has a restart point at or before it"
         );
         self.since_restart += 1;
+        debug_assert!(
+            self.since_restart <= self.restart_interval,
+            "BLOCK-1: a restart point in every interval"
+        );
         let suffix = &user_key[shared..];
         let lengths = [shared, suffix.len(), value.len()];
         match shared | suffix.len() | value.len() {

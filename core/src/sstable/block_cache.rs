@@ -105,6 +105,10 @@ impl Ring {
 
     /// Takes the entry at `position` out, and its block out of its slot.
     fn remove(&mut self, position: usize) -> Option<Block> {
+        debug_assert!(
+            self.holes.len() <= self.entries.len(),
+            "CACHE-2: each hole is a place in the ring"
+        );
         let entry = self.entries.get_mut(position)?.take()?;
         self.holes.push(position as u32);
         let block = entry.slots.slots[entry.number].swap(None);
@@ -136,6 +140,10 @@ impl Ring {
         });
         let position = match self.holes.pop() {
             Some(hole) => {
+                debug_assert!(
+                    self.entries[hole as usize].is_none(),
+                    "CACHE-2: a hole has no entry"
+                );
                 self.entries[hole as usize] = entry;
                 hole
             }
@@ -360,6 +368,10 @@ impl BlockCache {
             let evicted = self.shards[shard].lock().evict();
             if let Some(block) = evicted {
                 self.evictions.fetch_add(1, Ordering::Relaxed);
+                debug_assert!(
+                    self.used.load(Ordering::Relaxed) >= block.charge(),
+                    "CACHE-1: blocks in slots are counted"
+                );
                 self.used.fetch_sub(block.charge(), Ordering::Relaxed);
             }
         }
@@ -384,6 +396,10 @@ impl BlockCache {
         let charge = block.charge();
         let used = self.used.fetch_add(charge, Ordering::Relaxed) + charge;
         if used > self.capacity || !self.has_memory_for(&block) {
+            debug_assert!(
+                self.used.load(Ordering::Relaxed) >= charge,
+                "CACHE-1: reserved room is counted"
+            );
             self.used.fetch_sub(charge, Ordering::Relaxed);
             return block;
         }
@@ -395,6 +411,10 @@ impl BlockCache {
         let charge = block.charge();
         debug_assert!(charge <= self.capacity, "CACHE-1: room was reserved");
         let home = slots.shard(number);
+        debug_assert!(
+            self.used.load(Ordering::Relaxed) >= charge,
+            "CACHE-1: reserved room is counted"
+        );
         let mut ring = self.shards[home].lock();
         if let Some(present) = slots.slots[number].load_full() {
             drop(ring);
@@ -498,6 +518,10 @@ impl BlockCache {
                 removed.is_some_and(|removed| removed.is(&block)),
                 "CACHE-2: a full slot has its entry"
             );
+            debug_assert!(
+                self.used.load(Ordering::Relaxed) >= block.charge(),
+                "CACHE-1: blocks in slots are counted"
+            );
             self.used.fetch_sub(block.charge(), Ordering::Relaxed);
         }
     }
@@ -509,6 +533,10 @@ impl BlockCache {
             // Entries are left only if a call under way still has their table, or is releasing it right now.
             for entry in std::mem::take(&mut *ring).entries.into_iter().flatten() {
                 if let Some(block) = entry.slots.slots[entry.number].swap(None) {
+                    debug_assert!(
+                        self.used.load(Ordering::Relaxed) >= block.charge(),
+                        "CACHE-1: blocks in slots are counted"
+                    );
                     self.used.fetch_sub(block.charge(), Ordering::Relaxed);
                 }
             }

@@ -224,6 +224,10 @@ impl Builder {
         let sequence = key.trailer.sequence();
         let [smallest, largest] = self.numbers;
         self.numbers = [smallest.min(sequence), largest.max(sequence)];
+        debug_assert!(
+            self.older_versions < self.entries && self.numbers[0] <= self.numbers[1],
+            "TABLE-10: a key has one newest version"
+        );
         if self.block.size() >= self.options.block_size {
             self.finish_block()?;
         }
@@ -239,6 +243,7 @@ impl Builder {
     }
 
     fn finish_block(&mut self) -> Result<()> {
+        debug_assert!(!self.block.is_empty(), "BLOCK-1: a block has an entry");
         let raw = self.block.finish()?;
         let (compression, payload) = self.encoder.compress(raw);
         let (tally, hashes) = (&mut self.tally, &mut self.hashes);
@@ -319,6 +324,10 @@ impl Builder {
             properties,
             version: VERSION,
         };
+        debug_assert!(
+            footer.data_end(self.output.offset()).is_some(),
+            "TABLE-1: the blocks follow one another"
+        );
         let encoded = footer.encode(self.output.file_id, self.output.offset());
         memory::append(&mut self.output.buffer, &encoded, TABLE)?;
         self.output.flush()?;
@@ -422,6 +431,7 @@ impl Builder {
     /// The table's properties. Requires that all blocks are finished.
     fn properties(&self) -> Properties {
         let tally = &self.tally;
+        debug_assert!(self.block.is_empty(), "TABLE-10: all blocks are finished");
         Properties {
             entries: tally.facts.sum.entries(),
             tombstones: tally.facts.sum.tombstones,
@@ -576,6 +586,10 @@ impl Output {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_at(self.written, bytes)?;
         self.written += bytes.len() as u64;
+        debug_assert!(
+            self.writeback_from < self.written || bytes.is_empty(),
+            "TABLE-4: what was written waits for the disk"
+        );
         let waiting = self.written - self.writeback_from;
         if waiting >= WRITEBACK_BYTES {
             self.file.start_writeback(self.writeback_from, waiting);

@@ -46,6 +46,7 @@ const FILTER: &str = "a table's filter";
 
 /// The filter block of the keys with these hashes, `bits_per_key > 0`. Fails only if there is no memory.
 pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<Vec<u8>> {
+    debug_assert!(bits_per_key > 0, "FILTER-2: a filter has bits for its keys");
     let probes = best_probes(bits_per_key);
     let bits = (hashes.len() as u64)
         .saturating_mul(u64::from(bits_per_key))
@@ -72,6 +73,10 @@ pub(crate) fn build(hashes: &[u64], bits_per_key: u32) -> crate::error::Result<V
 /// Sets the bits of every key. Some bits of the last word may be after the filter's end.
 #[inline(always)]
 fn set(words: &mut [u64], hashes: &[u64], probes: u8, bits: u64) {
+    debug_assert!(
+        bits.div_ceil(64) <= words.len() as u64,
+        "FILTER-1: every bit has its place"
+    );
     for hash in hashes {
         for position in positions(*hash, probes, bits) {
             words[(position / 64) as usize] |= 1 << (position % 64);
@@ -126,6 +131,10 @@ impl Filter {
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
         let array = &self.block[HEAD_BYTES..];
+        debug_assert!(
+            array.len() as u64 * 8 == self.bits,
+            "FILTER-1: every bit has its place"
+        );
         positions(hash, self.probes, self.bits)
             .all(|position| array[(position / 8) as usize] >> (position % 8) & 1 == 1)
     }

@@ -155,6 +155,10 @@ pub(crate) fn encode_header(file_id: u64) -> Vec<u8> {
     put_u64(&mut out, file_id);
     let crc = placed_crc(file_id, 0, &[&out]);
     put_u32(&mut out, crc);
+    debug_assert!(
+        out.len() == HEADER_BYTES,
+        "TABLE-1: the fields add up to the header"
+    );
     out
 }
 
@@ -251,6 +255,10 @@ impl Footer {
         let crc = placed_crc(file_id, offset, &[&out]);
         put_u32(&mut out, crc);
         out.extend_from_slice(&FOOTER_MAGIC);
+        debug_assert!(
+            out.len() == FOOTER_BYTES,
+            "TABLE-1: the fields add up to the footer"
+        );
         out
     }
 

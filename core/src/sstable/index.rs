@@ -43,6 +43,10 @@ impl IndexBuilder {
         first: KeyRef<'_>,
         handle: BlockHandle,
     ) -> crate::error::Result<()> {
+        debug_assert!(
+            last.is_none() == (self.count == 0),
+            "FENCE-1: only the first block has none before it"
+        );
         let fence = fence(last, first);
         let most = fence.user_key.len() + TRAILER_BYTES + 3 * MAX_VARINT_BYTES;
         memory::reserve(&mut self.entries, most, INDEX)?;
@@ -52,6 +56,10 @@ impl IndexBuilder {
         put_varint(&mut self.entries, handle.offset);
         put_varint(&mut self.entries, handle.length);
         self.count += 1;
+        debug_assert!(
+            self.last_fence() == Some(fence),
+            "FENCE-1: a reader finds the fence"
+        );
         Ok(())
     }
 
@@ -225,6 +233,14 @@ impl Index {
             .starts
             .extend(parsed.iter().map(|(_, offset)| *offset));
         index.starts.push(end);
+        debug_assert!(
+            index.starts.len() == index.ends.len() + 2,
+            "FENCE-3: each block has a beginning and an end"
+        );
+        debug_assert!(
+            index.fences.len() == total && index.heads.is_sorted(),
+            "FENCE-1: the fences ascend, and so do their heads"
+        );
         Ok(index)
     }
 
@@ -236,6 +252,10 @@ impl Index {
     /// Where block `block` is.
     pub(crate) fn handle(&self, block: usize) -> BlockHandle {
         let offset = self.starts[block];
+        debug_assert!(
+            offset + BLOCK_TRAILER_BYTES as u64 <= self.starts[block + 1],
+            "FENCE-3: a block ends with its trailer"
+        );
         BlockHandle {
             offset,
             length: self.starts[block + 1] - offset - BLOCK_TRAILER_BYTES as u64,
@@ -298,6 +318,10 @@ impl Index {
                 }
                 most -= most / 2 + usize::from(most == 1);
             }
+            debug_assert!(
+                searches.iter().all(|search| search.left == 0),
+                "FENCE-1: every search has come to its end"
+            );
             for ((index, _), search) in chunk.iter().zip(&searches) {
                 if let Some(first) = index.heads.get(search.low * GROUP) {
                     let group: *const u64 = first;
@@ -339,6 +363,10 @@ impl Index {
     /// The block of `target`, which is without the prefix. `low` is the first fence whose head is not below `wanted`.
     #[inline]
     fn settle(&self, mut low: usize, wanted: u64, target: KeyRef<'_>) -> usize {
+        debug_assert!(
+            low == 0 || self.heads[low - 1] < wanted,
+            "FENCE-1: the heads before are below the one that is wanted"
+        );
         if self.heads.get(low) != Some(&wanted) {
             return low;
         }
@@ -352,6 +380,14 @@ impl Index {
                 high = middle;
             }
         }
+        debug_assert!(
+            low == 0 || self.short_fence(low - 1) <= target,
+            "FENCE-1: the block's fence is not after the target"
+        );
+        debug_assert!(
+            low == self.ends.len() || target < self.short_fence(low),
+            "FENCE-1: the next block's fence is after the target"
+        );
         low
     }
 

@@ -131,6 +131,7 @@ impl TableIterator {
     /// A span of this block for a reader at `sequence`. The reader must see this entry, and no other version of its
     /// key in this table. `None` if the block is in the stored form. Requires `valid`.
     pub(crate) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
+        debug_assert!(self.valid, "SPAN-1: a span begins on an entry");
         let Some(AnyCursor::Flat(cursor)) = &self.cursor else {
             return None;
         };
@@ -143,6 +144,7 @@ impl TableIterator {
 
     /// Moves to entry `index` of this block, where a span has ended. Requires `valid`.
     pub(crate) fn resume(&mut self, index: usize) {
+        debug_assert!(self.valid, "SPAN-1: a span began on an entry");
         if let Some(AnyCursor::Flat(cursor)) = &mut self.cursor {
             cursor.go(index);
             debug_assert!(cursor.valid(), "SPAN-1: a span ends on an entry");
@@ -159,6 +161,10 @@ impl TableIterator {
 
     /// Moves the cursor to block `number`, and there to no entry.
     fn enter(&mut self, number: usize) -> Result<&mut AnyCursor> {
+        debug_assert!(
+            number < self.table.blocks(),
+            "TABLE-8: a block of its table"
+        );
         self.valid = false;
         if self.number != number || self.cursor.is_none() {
             if self.is_in_heavy {
@@ -215,6 +221,10 @@ impl TableIterator {
     /// [`InternalIterator::wake`] for a resting iterator (TABLE-12).
     #[cold]
     fn wake_to(&mut self, resting: &Resting) -> Result<()> {
+        debug_assert!(
+            self.cursor.is_none() && self.resting.is_none(),
+            "TABLE-12: a resting iterator has no block"
+        );
         self.valid = false;
         // The same walk has already requested this block once.
         let block = self.table.block(self.number, false)?;

@@ -370,6 +370,18 @@ impl Table {
         let found = block
             .get_from(begun, sought.key)
             .map_err(|damage| self.damage(number, damage))?;
+        debug_assert!(
+            found
+                .as_ref()
+                .is_none_or(|(trailer, _)| *trailer <= sought.key.trailer),
+            "LOOKUP-1: no entry newer than what is sought"
+        );
+        debug_assert!(
+            found
+                .as_ref()
+                .is_none_or(|(_, value)| value.end <= block.bytes().len()),
+            "STORED-1: the value lies within its block"
+        );
         Ok(found.map(|(trailer, range)| make(trailer, TableEntry { block, range })))
     }
 
@@ -479,6 +491,10 @@ impl Table {
     /// Refuses to return any block but number `number` of this table (TABLE-11).
     #[inline]
     fn check_identity(&self, block: &Block, number: usize) -> Result<()> {
+        debug_assert!(
+            number < self.index.len(),
+            "TABLE-11: the table has such a block"
+        );
         match block.id() == BlockId::new(self.file_id, number) {
             true => Ok(()),
             false => Err(self.astray(number)),
@@ -549,6 +565,10 @@ impl Table {
     fn fill(&self, number: usize, fill_cache: bool) -> Result<Block> {
         self.cache.note_miss();
         let block = self.read_block(number)?;
+        debug_assert!(
+            block.id() == BlockId::new(self.file_id, number),
+            "TABLE-11: the block that was asked for"
+        );
         match fill_cache {
             true => Ok(self.cache.insert(&self.slots, number, block)),
             false => Ok(block),
@@ -575,6 +595,10 @@ impl Table {
 
     /// Data block `number` from its stored bytes; `raw` is overwritten.
     fn unpack(&self, number: usize, stored: &[u8], raw: &mut Vec<u8>) -> Result<Block> {
+        debug_assert!(
+            stored.len() as u64 == self.index.handle(number).length + BLOCK_TRAILER_BYTES as u64,
+            "TABLE-6: the block's own bytes"
+        );
         let (offset, kind) = (self.index.handle(number).offset, BlockKind::Data);
         let raw = unpack_block(
             &self.path,
@@ -627,6 +651,7 @@ impl Table {
 
     /// Data block `number` and its trailer in a buffer that [`Table::read_run`] filled from block `first` on.
     fn stored_in_run<'a>(&self, number: usize, first: usize, buffer: &'a [u8]) -> &'a [u8] {
+        debug_assert!(first <= number, "TABLE-11: the run has the block");
         let handle = self.index.handle(number);
         let start = (handle.offset - self.index.handle(first).offset) as usize;
         &buffer[start..start + handle.length as usize + BLOCK_TRAILER_BYTES]
@@ -644,6 +669,10 @@ impl Table {
         self.cache.note_miss();
         let stored = self.stored_in_run(number, first, buffer);
         let block = with_buffers(|buffers| self.unpack(number, stored, &mut buffers.raw))?;
+        debug_assert!(
+            block.id() == BlockId::new(self.file_id, number),
+            "TABLE-11: the block that was asked for"
+        );
         match fill_cache {
             true => Ok(self.cache.insert_if_room(&self.slots, number, block)),
             false => Ok(block),

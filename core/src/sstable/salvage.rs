@@ -452,6 +452,10 @@ impl SalvagedTable {
             self.smallest = first.clone();
         }
         self.largest = last;
+        debug_assert!(
+            self.smallest_key() <= self.largest_key(),
+            "SALVAGE-1: keys ascend"
+        );
         Ok(first)
     }
 

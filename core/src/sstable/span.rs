@@ -42,16 +42,28 @@ impl Span {
     /// its key.
     pub(super) fn leave_out_first(&mut self) {
         self.within.start = self.index().min(1);
+        debug_assert!(
+            self.within.contains(&self.index()),
+            "SPAN-1: it stands within its limits"
+        );
     }
 
     /// Excludes the entries before the current one.
     pub(crate) fn begin_here(&mut self) {
         self.within.start = self.index();
+        debug_assert!(
+            self.within.contains(&self.index()),
+            "SPAN-1: it stands within its limits"
+        );
     }
 
     /// Excludes the entries after the current one.
     pub(crate) fn end_here(&mut self) {
         self.within.end = self.index() + 1;
+        debug_assert!(
+            self.within.contains(&self.index()),
+            "SPAN-1: it stands within its limits"
+        );
     }
 
     /// Excludes entries that may not come before another source's `user_key`. The current entry does come
@@ -60,6 +72,10 @@ impl Span {
     pub(crate) fn end_before_rival(&mut self, user_key: &[u8]) {
         let end = self.cursor.around(user_key).start.max(self.index() + 1);
         self.within.end = self.within.end.min(end);
+        debug_assert!(
+            self.within.contains(&self.index()),
+            "SPAN-1: it stands within its limits"
+        );
     }
 
     /// Excludes entries that may not come after another source's `user_key`. The current entry does come after
@@ -68,6 +84,10 @@ impl Span {
     pub(crate) fn begin_behind_rival(&mut self, user_key: &[u8]) {
         let start = self.cursor.around(user_key).end.min(self.index());
         self.within.start = self.within.start.max(start);
+        debug_assert!(
+            self.within.contains(&self.index()),
+            "SPAN-1: it stands within its limits"
+        );
     }
 
     /// Excludes entries < `limit`, which is <= the current entry.

@@ -63,6 +63,10 @@ impl<'a> Tail<'a> {
         let data_end = footer
             .data_end(footer_at)
             .ok_or_else(|| Error::corruption(path, footer_at, "blocks leave a gap"))?;
+        debug_assert!(
+            HEADER_BYTES as u64 <= data_end && data_end <= footer_at,
+            "TABLE-1: the data blocks lie between header and footer"
+        );
         let bytes = read_exact(file, path, data_end, footer_at - data_end)?;
         Ok(Tail {
             path,
@@ -115,6 +119,13 @@ impl<'a> Tail<'a> {
 
     /// A block's payload and trailer.
     fn stored(&self, handle: BlockHandle) -> &[u8] {
+        debug_assert!(
+            self.data_end <= handle.offset
+                && handle
+                    .end()
+                    .is_some_and(|end| end <= self.data_end + self.bytes.len() as u64),
+            "TABLE-1: the block comes after the data blocks"
+        );
         let start = (handle.offset - self.data_end) as usize;
         &self.bytes[start..start + handle.length as usize + BLOCK_TRAILER_BYTES]
     }

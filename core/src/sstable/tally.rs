@@ -89,6 +89,14 @@ impl Tally {
             std::mem::swap(&mut self.last_user_key, &mut self.before_user_key);
             self.last_trailer = self.before_trailer;
         }
+        debug_assert!(
+            outcome.is_err() || self.facts.smallest_sequence <= self.facts.largest_sequence,
+            "TALLY-1: a block has an entry"
+        );
+        debug_assert!(
+            self.facts.sum.entries() >= before.sum.entries(),
+            "TALLY-2: a block takes no entry away"
+        );
         outcome
     }
 
@@ -101,6 +109,10 @@ impl Tally {
 
     /// Distinct user keys.
     pub(super) fn user_keys(&self) -> u64 {
+        debug_assert!(
+            self.facts.older_versions <= self.facts.sum.entries(),
+            "TALLY-1: a key has one newest version"
+        );
         self.facts.sum.entries() - self.facts.older_versions
     }
 
@@ -118,6 +130,10 @@ impl Tally {
         let is_first_block = self.last_trailer.is_none();
         while at < block.entries_end() {
             let (entry, end) = block.entry(at)?;
+            debug_assert!(
+                at < end && end <= block.entries_end(),
+                "STORED-1: the next entry begins after it"
+            );
             let is_restart = next_restart == Some(at);
             if is_restart {
                 next_restart = restarts.next();
@@ -192,6 +208,10 @@ impl Tally {
         self.last_user_key
             .rebuild(entry.shared, entry.suffix, KEY)?;
         self.last_trailer = Some(entry.trailer);
+        debug_assert!(
+            self.last_user_key.bytes().len() == entry.shared + entry.suffix.len(),
+            "TALLY-1: the whole key is kept"
+        );
         Ok(is_first_of_key)
     }
 

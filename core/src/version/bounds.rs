@@ -24,8 +24,17 @@ pub(crate) const LONG_BOUND_BYTES: usize = 1024;
 /// `within`.
 pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8])>) {
     let count = tables.len();
+    debug_assert!(
+        tables.is_sorted_by(|one, next| one.largest_key().user_key < next.smallest_key().user_key),
+        "BOUND-2: disjoint, and in order"
+    );
     let first = |index: usize| tables[index].smallest_key().user_key;
     let last = |index: usize| tables[index].largest_key().user_key;
+    debug_assert!(
+        within
+            .is_none_or(|(least, most)| count == 0 || least <= first(0) && last(count - 1) <= most),
+        "BOUND-3: the keys lie within the inputs' bounds"
+    );
     let kept: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> = (0..count)
         .map(|index| {
             let before = index.checked_sub(1).map(last);
@@ -54,6 +63,14 @@ pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8
 
 /// A shorter bound than `key`: at or before `key`, after `before` (a smaller key), and not before `least`.
 fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<u8>> {
+    debug_assert!(
+        least.is_none_or(|least| least <= key),
+        "BOUND-3: the key lies within the inputs"
+    );
+    debug_assert!(
+        before.is_none_or(|before| before < key),
+        "BOUND-2: the key comes after the table before"
+    );
     let told_apart = before.map_or(0, |before| common_bytes(before, key) + 1);
     let mut short = key.get(..told_apart.max(LONG_BOUND_BYTES))?;
     if let Some(least) = least {
@@ -72,6 +89,14 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
 /// A shorter bound than `key`: at or after `key`, before every [`lower`] bound of `behind` (a larger key), and not
 /// after `most`.
 fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
+    debug_assert!(
+        most.is_none_or(|most| key <= most),
+        "BOUND-3: the key lies within the inputs"
+    );
+    debug_assert!(
+        behind.is_none_or(|behind| key < behind),
+        "BOUND-2: the key comes before the next table"
+    );
     // The byte that distinguishes the two keys must stay, so a later byte is raised.
     let told_apart = behind.map_or(0, |behind| common_bytes(key, behind) + 2);
     let from = told_apart.max(LONG_BOUND_BYTES) - 1;

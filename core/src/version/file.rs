@@ -85,6 +85,10 @@ impl FileMeta {
 
     /// Has the file deleted after its last reference is dropped. Requires that its removal is durable (FILE-1).
     pub(super) fn mark_obsolete(&self) {
+        debug_assert!(
+            !self.is_obsolete.load(Ordering::Relaxed),
+            "FILE-1: a table is removed once"
+        );
         // The thread that drops the last reference sees this: dropping an Arc orders all earlier uses before
         // it.
         self.is_obsolete.store(true, Ordering::Relaxed);

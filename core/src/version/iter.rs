@@ -66,6 +66,10 @@ impl LevelIterator {
         fill_cache: bool,
         readahead: usize,
     ) -> LevelIterator {
+        debug_assert!(
+            range.start <= range.end && range.end <= level.files().len(),
+            "LEVEL-1: its tables are of the level"
+        );
         LevelIterator {
             level,
             range,
@@ -83,6 +87,12 @@ impl LevelIterator {
         fill_cache: bool,
         readahead: usize,
     ) -> LevelIterator {
+        debug_assert!(
+            files.is_sorted_by(|one, next| {
+                one.largest_key().user_key < next.smallest_key().user_key
+            }),
+            "VERSION-2: disjoint, and in order"
+        );
         let range = 0..files.len();
         let level = Arc::new(Level::new(files));
         LevelIterator::new(level, range, tables, fill_cache, readahead)
@@ -122,6 +132,7 @@ impl LevelIterator {
 
     /// Moves to the first entry of the first table from `index` on that has one.
     fn enter_forward(&mut self, mut index: usize) -> Result<()> {
+        debug_assert!(self.range.start <= index, "LEVEL-1: within its tables");
         while index < self.range.end {
             if self.enter(index, TableIterator::seek_to_first)? {
                 return Ok(());
@@ -134,6 +145,7 @@ impl LevelIterator {
 
     /// Moves to the last entry of the last table before `end` that has one.
     fn enter_backward(&mut self, mut end: usize) -> Result<()> {
+        debug_assert!(end <= self.range.end, "LEVEL-1: within its tables");
         while end > self.range.start {
             end -= 1;
             if self.enter(end, TableIterator::seek_to_last)? {
@@ -151,6 +163,7 @@ impl LevelIterator {
 
     /// [`TableIterator::resume`] in the current table. Requires `valid`.
     pub(crate) fn resume(&mut self, index: usize) {
+        debug_assert!(self.current.is_some(), "LEVEL-2: on an entry of a table");
         if let Some((_, iterator)) = &mut self.current {
             iterator.resume(index);
         }
@@ -193,6 +206,7 @@ impl InternalIterator for LevelIterator {
         if index == self.range.end || target > self.level.files[index].largest_key() {
             return self.enter_forward((index + 1).min(self.range.end));
         }
+        debug_assert!(self.range.contains(&index), "LEVEL-1: within its tables");
         if self.enter(index, |iterator| iterator.seek(target))? {
             return Ok(());
         }
@@ -210,6 +224,7 @@ impl InternalIterator for LevelIterator {
         if index == self.range.end || target < self.level.files[index].smallest_key() {
             return self.enter_backward(index);
         }
+        debug_assert!(self.range.contains(&index), "LEVEL-1: within its tables");
         if self.enter(index, |iterator| iterator.seek_for_prev(target))? {
             return Ok(());
         }
@@ -222,6 +237,10 @@ impl InternalIterator for LevelIterator {
             return Ok(());
         };
         let index = *index;
+        debug_assert!(
+            self.range.contains(&index) && iterator.valid(),
+            "LEVEL-2: from an entry of one of its tables"
+        );
         match iterator.next() {
             Ok(()) if iterator.valid() => Ok(()),
             Ok(()) => self.enter_forward(index + 1),
@@ -246,6 +265,10 @@ impl InternalIterator for LevelIterator {
             return Ok(());
         };
         let index = *index;
+        debug_assert!(
+            self.range.contains(&index) && iterator.valid(),
+            "LEVEL-2: from an entry of one of its tables"
+        );
         match iterator.prev() {
             Ok(()) if iterator.valid() => Ok(()),
             Ok(()) => self.enter_backward(index),

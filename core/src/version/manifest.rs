@@ -65,12 +65,20 @@ impl Slot {
     }
 
     fn encode(self, file_id: u64) -> Vec<u8> {
+        debug_assert!(
+            self.length >= RECORDS_OFFSET,
+            "SLOT-3: the head and the slots count"
+        );
         let mut out = Vec::with_capacity(SLOT_BYTES);
         for value in [self.generation, self.length, self.edits] {
             put_u64(&mut out, value);
         }
         let checksum = placed_crc(file_id, Slot::offset(self.generation), &[&out]);
         put_u32(&mut out, checksum);
+        debug_assert!(
+            out.len() == SLOT_BYTES,
+            "SLOT-2: the fields add up to a slot"
+        );
         out
     }
 
@@ -92,6 +100,10 @@ impl Slot {
 
     /// The next slot, after one more record of `bytes` bytes.
     fn after(self, bytes: u64) -> Slot {
+        debug_assert!(
+            bytes >= RECORD_HEADER_BYTES as u64,
+            "SLOT-1: the slot covers a record"
+        );
         Slot {
             generation: self.generation + 1,
             length: self.length + bytes,
@@ -107,6 +119,10 @@ fn encode_head(file_id: u64) -> Vec<u8> {
     put_u64(&mut out, file_id);
     let checksum = placed_crc(file_id, 0, &[&out]);
     put_u32(&mut out, checksum);
+    debug_assert!(
+        out.len() == HEAD_BYTES,
+        "SLOT-2: the fields add up to the head"
+    );
     out
 }
 
@@ -180,6 +196,10 @@ impl ManifestWriter {
             slot.length += record.len() as u64;
             slot.edits += 1;
         }
+        debug_assert!(
+            slot.edits > 0,
+            "SET-3: a new manifest begins with a whole version"
+        );
         file.write_at(0, &encode_head(file_id))?;
         // Both slots are written, so that later a bad slot must be torn or damaged (SLOT-4).
         for generation in 0..2 {
@@ -189,6 +209,7 @@ impl ManifestWriter {
         file.sync()?;
         // CURRENT will refer to this name.
         name.sync(env, dir)?;
+        debug_assert!(slot.generation == 1, "SLOT-4: both slots were written");
         Ok(ManifestWriter {
             file,
             path,
@@ -218,6 +239,11 @@ impl ManifestWriter {
             "SLOT-2: in turn"
         );
         let offset = Slot::offset(next.generation);
+        debug_assert!(self.poisoned, "SLOT-5: poisoned until the slot is synced");
+        debug_assert!(
+            offset + SLOT_BYTES as u64 <= RECORDS_OFFSET,
+            "SLOT-2: no slot reaches a record"
+        );
         self.file.write_at(offset, &next.encode(self.file_id))?;
         self.file.sync()?;
         self.slot = next;
@@ -240,6 +266,10 @@ impl ManifestWriter {
 ///
 /// After an error the next open may read either the old or the new manifest, so both must stay.
 pub(crate) fn set_current(env: &dyn Env, dir: &Path, writer: &ManifestWriter) -> Result<()> {
+    debug_assert!(
+        !writer.poisoned && writer.slot.edits > 0,
+        "SET-3: CURRENT names a complete manifest"
+    );
     let temporary = dir.join(CURRENT_TMP);
     let names = Names::made_from_now(env);
     if env.kind(&temporary)? != PathKind::Missing {
@@ -542,6 +572,10 @@ impl ManifestReader {
 
     /// The payload of the record at `offset`, which must end at or before `end`.
     fn read_record(&mut self, end: u64) -> Result<Vec<u8>> {
+        debug_assert!(
+            self.offset <= end && end <= self.file_length,
+            "SLOT-3: a record is read within the file"
+        );
         let mut header = [0u8; RECORD_HEADER_BYTES];
         let left = end - self.offset;
         if left < RECORD_HEADER_BYTES as u64
@@ -573,6 +607,10 @@ impl ManifestReader {
             return Err(self.corruption(what));
         }
         self.offset = start + u64::from(length);
+        debug_assert!(
+            self.offset <= end,
+            "SLOT-3: the record ends within what counts"
+        );
         self.read += 1;
         Ok(payload)
     }
@@ -602,6 +640,11 @@ impl ManifestReader {
     /// The writer that goes on after the last edit, or `None` if the file is not clean: then the next edit
     /// must go into a new manifest. Requires that every edit was read and the file was opened as writable.
     pub(crate) fn into_writer(self) -> Option<ManifestWriter> {
+        debug_assert!(self.read == self.slot.edits, "SLOT-3: every edit was read");
+        debug_assert!(
+            !self.is_clean || self.file_length == self.slot.length,
+            "SLOT-3: nothing follows the last record"
+        );
         debug_assert_eq!(self.offset, self.slot.length, "every edit was read");
         self.is_clean.then(|| ManifestWriter {
             file: self.file,

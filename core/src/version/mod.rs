@@ -124,6 +124,10 @@ impl Level {
             let rest = &self.files[from..];
             from + rest.partition_point(|file| file.smallest_key().user_key <= end)
         });
+        debug_assert!(
+            from <= to && to <= self.files.len(),
+            "VERSION-2: the tables that a range reaches follow one another"
+        );
         from..to
     }
 }
@@ -168,6 +172,10 @@ impl<'a> OpenTables<'a> {
         if !table.may_hold(sought) {
             return Ok(None);
         }
+        debug_assert!(
+            self.0.len() < 2 * TOGETHER,
+            "LEVEL-1: a group opens at most one table for each key"
+        );
         self.0.push((file, Arc::clone(&table)));
         Ok(Some(self.0.len() - 1))
     }
@@ -257,6 +265,14 @@ impl Version {
             return None;
         }
         let file = level.files.get(level.first_reaching(user_key))?;
+        debug_assert!(
+            file.largest_key().user_key >= user_key,
+            "VERSION-2: the first table that reaches the key"
+        );
+        debug_assert!(
+            level.prefixes.len() == level.files.len(),
+            "VERSION-2: a prefix for each table"
+        );
         (file.smallest_key().user_key <= user_key).then_some(file)
     }
 
@@ -404,6 +420,10 @@ impl Version {
         }
         let asked = &asked[..count];
         let lookup = |&(index, place, _): &(usize, usize, _)| (&*open.0[place].1, sought[index]);
+        debug_assert!(
+            asked.is_sorted_by_key(|(index, ..)| *index),
+            "LOOKUP-1: each key is asked for once"
+        );
         let Some(first) = asked.first().map(lookup) else {
             return Ok(());
         };
@@ -494,6 +514,13 @@ impl Version {
 #[inline]
 fn rival_among(files: &[Arc<FileMeta>]) -> SequenceNumber {
     let first = files.first();
+    debug_assert!(
+        files
+            .get(1)
+            .zip(first)
+            .is_none_or(|(later, first)| later.largest_sequence <= first.largest_sequence),
+        "VERSION-1: newest first"
+    );
     first.map_or(SequenceNumber(0), |file| file.largest_sequence)
 }
 

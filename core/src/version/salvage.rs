@@ -119,6 +119,12 @@ impl Salvage {
             self.removed.remove(&table.number);
             self.tables.insert(table.number, table);
         }
+        debug_assert!(
+            self.tables
+                .keys()
+                .all(|number| !self.removed.contains(number)),
+            "VERSION-4: a table is live or removed, not both"
+        );
         self.log_number = self.log_number.max(edit.log_number.unwrap_or_default());
         self.database = self.database.max(edit.database.unwrap_or_default());
         self.synced_log = self.synced_log.max(edit.synced_log.unwrap_or_default());

@@ -141,6 +141,12 @@ impl VersionSet {
         tables: Vec<(usize, TableInfo)>,
         last_sequence: SequenceNumber,
     ) -> Result<()> {
+        debug_assert!(
+            tables
+                .iter()
+                .all(|(_, table)| table.largest_sequence <= last_sequence),
+            "SET-7: no table has a later number"
+        );
         let numbers = tables.iter().map(|(_, table)| table.number);
         // Never the first manifest's number, because that would be taken for an interrupted creation (SET-5).
         let number = numbers.fold(FIRST_MANIFEST, FileNumber::max).0 + 1;
@@ -239,6 +245,10 @@ impl VersionSet {
                 named => named,
             };
         }
+        debug_assert!(
+            self.database != 0 || self.is_read_only,
+            "SET-5: a writable database has an id"
+        );
         Ok(())
     }
 
@@ -275,8 +285,18 @@ impl VersionSet {
             return Err(error);
         }
         debug_assert!(self.writer.is_some(), "SET-1: the edit is durable");
+        debug_assert!(
+            edit.synced_log.is_none_or(|log| log >= self.synced_log),
+            "SYNC-2: the newest log with synced records is kept"
+        );
         self.may_be_durable = false;
         self.current = Arc::new(version);
+        debug_assert!(
+            edit.added
+                .iter()
+                .all(|(_, table)| self.current.holds(table.number)),
+            "SET-1: the version holds the tables of its edit"
+        );
         self.log_number = edit.log_number.unwrap_or(self.log_number);
         self.synced_log = edit.synced_log.unwrap_or(self.synced_log);
         self.last_sequence = edit
@@ -284,6 +304,10 @@ impl VersionSet {
             .max(Some(self.last_sequence))
             .unwrap_or_default();
         for file in removed {
+            debug_assert!(
+                !self.current.holds(file.number),
+                "FILE-1: no later version holds the table"
+            );
             file.mark_obsolete();
         }
         // The disk now agrees with memory, and no version ever held these tables.
@@ -295,6 +319,10 @@ impl VersionSet {
                 .into_iter()
                 .for_each(|number| self.obsolete.push(number));
         }
+        debug_assert!(
+            self.maybe_named.is_empty() && !self.may_be_durable,
+            "SET-1: after an edit the disk agrees with memory"
+        );
         Ok(self.current.clone())
     }
 
@@ -342,6 +370,14 @@ impl VersionSet {
     }
 
     fn append(&mut self, mut writer: ManifestWriter, edit: &mut VersionEdit) -> Result<()> {
+        debug_assert!(
+            writer.number() == self.manifest_number,
+            "SET-2: edits go to the manifest that CURRENT names"
+        );
+        debug_assert!(
+            self.writer.is_none(),
+            "SET-2: a write that fails leaves no writer"
+        );
         edit.next_file_number = Some(self.numbers.next());
         self.may_be_durable = true;
         writer.append(edit)?;
@@ -352,6 +388,10 @@ impl VersionSet {
     /// Writes a manifest that begins with `version`; CURRENT does not name it yet.
     fn begin_manifest(&mut self, edit: &VersionEdit, version: &Version) -> Result<ManifestWriter> {
         let number = self.numbers.allocate();
+        debug_assert!(
+            number > self.manifest_number,
+            "SET-4: the manifest has a new number"
+        );
         let snapshot = self.snapshot(version, edit);
         let written = self.write_manifest(number, snapshot);
         // Failed attempts must not pile up on a full disk.
@@ -382,12 +422,21 @@ impl VersionSet {
             return Err(error);
         }
         self.old_manifests.push(self.manifest_number);
+        debug_assert!(
+            !self.old_manifests.contains(&writer.number()),
+            "SET-3: the new manifest is not an old one"
+        );
         self.install_writer(writer);
         self.remove_old_manifests();
         Ok(())
     }
 
     fn install_writer(&mut self, writer: ManifestWriter) {
+        debug_assert!(
+            writer.record_bytes() > 0,
+            "SET-3: a manifest begins with a whole version"
+        );
+        debug_assert!(self.writer.is_none(), "SET-2: one manifest gets edits");
         self.manifest_number = writer.number();
         self.snapshot_bytes = writer.record_bytes();
         self.is_inherited = false;
@@ -396,6 +445,10 @@ impl VersionSet {
 
     /// Removes manifests that CURRENT durably does not name. Removals that fail are tried again.
     fn remove_old_manifests(&mut self) {
+        debug_assert!(
+            !self.old_manifests.contains(&self.manifest_number),
+            "SET-3: the manifest that CURRENT names stays"
+        );
         let mut old = std::mem::take(&mut self.old_manifests);
         old.retain(|&number| self.remove_manifest(number).is_err());
         self.old_manifests = old;
@@ -411,6 +464,12 @@ impl VersionSet {
 
     /// The edit that makes `version`, the result of `edit`, from an empty version.
     fn snapshot(&self, version: &Version, edit: &VersionEdit) -> VersionEdit {
+        debug_assert!(
+            version
+                .all_files()
+                .all(|(_, file)| file.number < self.numbers.next()),
+            "SET-4: every table's number was given out"
+        );
         let files = version.all_files();
         VersionEdit {
             format_version: Some(FORMAT_VERSION),
@@ -459,6 +518,7 @@ impl VersionSet {
 
     /// Releases the current version and the manifest; no edit may follow.
     pub(crate) fn let_go(&mut self) -> Arc<Version> {
+        debug_assert!(!self.is_closed, "SET-2: the manifest is released once");
         self.is_closed = true;
         self.writer = None;
         std::mem::replace(&mut self.current, Arc::new(Version::empty()))
@@ -493,6 +553,7 @@ impl VersionSet {
             ..VersionEdit::default()
         };
         self.log_and_apply(edit, Sum::default())?;
+        debug_assert!(self.synced_log == number, "SYNC-2: the log is recorded");
         Ok(())
     }
 

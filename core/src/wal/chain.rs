@@ -163,6 +163,14 @@ impl LogChain {
 
     /// Adds a log that is there. It must be needed, and belong to this database.
     pub(crate) fn add(&mut self, header: LogHeader) {
+        debug_assert!(
+            !self.headers.contains_key(&header.number),
+            "CHAIN-2: a number names one log"
+        );
+        debug_assert!(
+            header.is_of(self.expected.database),
+            "CHAIN-9: only its own logs are in a chain"
+        );
         self.headers.insert(header.number, header);
     }
 
@@ -220,10 +228,18 @@ impl LogChain {
     /// a gap (CHAIN-3). Then the reader must pass each log with a higher number to [`LogChain::check_dropped`], and
     /// the chain to [`LogChain::check_holds_synced`].
     pub(crate) fn after(&self, ended: &Ended) -> Result<Option<&LogHeader>> {
+        debug_assert!(
+            self.headers.contains_key(&ended.number),
+            "CHAIN-2: the log that ended is one of the chain"
+        );
         let Some(successor) = self.successor(ended.number) else {
             return Ok(None);
         };
         let said = successor.predecessor;
+        debug_assert!(
+            successor.number > ended.number,
+            "CHAIN-2: a successor has a higher number"
+        );
         if said.length != ended.length {
             let path = self.path(ended.number);
             said.synced().check_reached(&path, ended.length)?;
@@ -250,6 +266,10 @@ impl LogChain {
         later: FileNumber,
         synced: Synced,
     ) -> Result<()> {
+        debug_assert!(
+            later > ended.number,
+            "CHAIN-3: what is dropped comes after the end"
+        );
         if synced == Synced::NOTHING {
             return Ok(());
         }
@@ -264,6 +284,10 @@ impl LogChain {
 
     /// Refuses a chain, of the logs `walked`, that lacks the log which the manifest says was synced (CHAIN-4).
     pub(crate) fn check_holds_synced(&self, walked: &[FileNumber]) -> Result<()> {
+        debug_assert!(
+            walked.is_sorted_by(|before, behind| before < behind),
+            "CHAIN-2: numbers rise along the chain"
+        );
         let synced = self.expected.synced_log;
         if self.expected.named().contains(&synced) && !walked.contains(&synced) {
             let why = match self.headers.contains_key(&synced) {
@@ -324,11 +348,20 @@ impl Numbers {
         count: u64,
     ) -> Result<SequenceNumber> {
         self.check(path, record)?;
+        debug_assert!(
+            self.last
+                .is_none_or(|last| record.first_sequence.0 == last.0 + 1),
+            "CHAIN-5: it continues the numbers"
+        );
         let last = last_of(record, count);
         if last > SequenceNumber::MAX {
             let what = format!("the record ends with the impossible number {last}");
             return Err(Error::corruption(path, record.offset, what));
         }
+        debug_assert!(
+            self.last.is_none_or(|before| before <= last),
+            "CHAIN-5: numbers never fall"
+        );
         self.last = Some(last);
         Ok(last)
     }
@@ -346,6 +379,7 @@ impl Numbers {
             let what = "its sequence numbers are impossible";
             return Err(Error::corruption(path, record.offset, what));
         }
+        debug_assert!(before <= last, "CHAIN-5: no number comes twice");
         self.last = Some(last);
         Ok(last)
     }

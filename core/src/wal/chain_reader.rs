@@ -115,6 +115,14 @@ impl ChainReader {
         let database = self.chain.database();
         let (logs, last) = (self.walked, self.end);
         let last = last.ok_or_else(|| Error::internal("the end of the logs was not reached"))?;
+        debug_assert!(
+            logs.is_sorted_by(|before, behind| before < behind),
+            "CHAIN-2: numbers rise along the chain"
+        );
+        debug_assert!(
+            logs.last() == Some(&last.number),
+            "WALK-2: the chain ends with the log that was walked last"
+        );
         Ok(ChainEnd {
             last,
             logs,
@@ -128,6 +136,10 @@ impl ChainReader {
             if self.end.is_some() {
                 return Ok(None);
             }
+            debug_assert!(
+                self.walked.last() == Some(&self.current.header().number),
+                "WALK-2: the log that is read is the last one walked"
+            );
             match self.current.advance()? {
                 Some(found) => return self.committed(found).map(Some),
                 None => self.go_on()?,
@@ -142,6 +154,11 @@ impl ChainReader {
         let operations = operations(record.payload).map_err(|error| placed(error, path, offset))?;
         let count = operations.left();
         let last_sequence = self.numbers.take(path, &record, u64::from(count))?;
+        debug_assert!(
+            last_sequence.0 + 1 == record.first_sequence.0 + u64::from(count),
+            "CHAIN-5: one number for each operation"
+        );
+        debug_assert!(record.offset < record.end, "WAL-6: a record has bytes");
         Ok(Committed {
             path,
             offset,
@@ -154,6 +171,7 @@ impl ChainReader {
 
     /// Goes from a log that was read to its end to the next one, or to the end of the chain.
     fn go_on(&mut self) -> Result<()> {
+        debug_assert!(self.end.is_none(), "WALK-2: a chain ends once");
         let header = *self.current.header();
         let (length, records) = match self.current.end() {
             Some(end) => (end.good_length, end.synced),
@@ -161,12 +179,20 @@ impl ChainReader {
         };
         let expected = *self.chain.expected();
         let synced = expected.check_length(self.current.path(), &header, length, records)?;
+        debug_assert!(
+            synced.length() <= length,
+            "CHAIN-7: the synced part is there"
+        );
         let ended = Ended {
             number: header.number,
             length,
             last_sequence: self.numbers.last().unwrap_or_default(),
         };
         if let Some(successor) = self.chain.after(&ended)?.copied() {
+            debug_assert!(
+                successor.number > ended.number,
+                "CHAIN-2: a successor has a higher number"
+            );
             self.current = take(&mut self.others, successor.number)?;
             self.numbers = Numbers::after(successor.predecessor.last_sequence);
             self.enter(successor.number);
@@ -175,18 +201,38 @@ impl ChainReader {
         let after = (Bound::Excluded(ended.number), Bound::Unbounded);
         for (&number, later) in self.others.range_mut(after) {
             while later.next()?.is_some() {}
+            debug_assert!(
+                later.end().is_some(),
+                "WALK-2: a dropped log was read to its end"
+            );
             let synced = later.end().map_or(Synced::NOTHING, |end| end.synced);
             self.chain.check_dropped(&ended, number, synced)?;
         }
         self.chain.check_holds_synced(&self.walked)?;
         let last_sequence = ended.last_sequence.max(expected.last_sequence);
         let end = Predecessor::new(ended.number, length, last_sequence, synced);
+        debug_assert!(
+            end.synced() <= synced,
+            "SYNCED-3: a header does not state more than is synced"
+        );
         self.end = Some(end);
         Ok(())
     }
 
     /// Begins with the log `number`, which is already the current one.
     fn enter(&mut self, number: FileNumber) {
+        debug_assert!(
+            !self.others.contains_key(&number),
+            "WALK-2: a log is walked once"
+        );
+        debug_assert!(
+            self.current.header().number == number,
+            "WALK-2: the log is the current one"
+        );
+        debug_assert!(
+            self.walked.last().is_none_or(|before| *before < number),
+            "CHAIN-2: numbers rise along the chain"
+        );
         self.walked.push(number);
         if let Some(successor) = self.chain.successor(number) {
             self.current.stop_at(successor.predecessor.length);

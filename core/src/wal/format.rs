@@ -53,6 +53,10 @@ impl Predecessor {
         last_sequence: SequenceNumber,
         synced: Synced,
     ) -> Predecessor {
+        debug_assert!(
+            last_sequence <= SequenceNumber::MAX,
+            "WAL-4: the last number is one"
+        );
         Predecessor {
             number,
             length,
@@ -296,6 +300,18 @@ impl FragmentHeader {
         let length = synced + self.synced_bytes();
         let checksum = placed_crc(log_id, offset, &[&bytes[4..length]]);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        debug_assert!(
+            length == self.header_bytes() && length <= MAX_HEADER_BYTES,
+            "WAL-6: the header has its length"
+        );
+        debug_assert!(
+            FragmentHeader::expected_bytes(&bytes) == Some(length),
+            "WAL-6: the control byte tells the header's length"
+        );
+        debug_assert!(
+            bytes[CONTROL_OFFSET] != 0,
+            "WAL-7: no header begins with zeros alone"
+        );
         EncodedHeader { bytes, length }
     }
 
@@ -386,6 +402,10 @@ impl FragmentHeader {
     ) -> Option<FragmentHeader> {
         let header = FragmentHeader::parse(bytes, offset).filter(is_sought)?;
         let (checksum, covered) = header.checksum_and_covered(bytes)?;
+        debug_assert!(
+            covered.len() + 4 == header.header_bytes(),
+            "WAL-6: the checksum covers the header"
+        );
         (checksum == placed_crc(log_id, offset, &[covered])).then_some(header)
     }
 

@@ -205,6 +205,10 @@ impl Reader {
     }
 
     fn new(file: Arc<dyn File>, path: &Path, header: LogHeader) -> Result<Reader> {
+        debug_assert!(
+            header.is_possible(),
+            "WAL-4: the predecessor's last number is one"
+        );
         Ok(Reader {
             file_length: file.len()?,
             file,
@@ -266,6 +270,7 @@ impl Reader {
 
     /// The record that was found last.
     pub(super) fn record(&self, found: Found) -> Record<'_> {
+        debug_assert!(found.offset < self.good_length, "WAL-6: a record has bytes");
         Record {
             first_sequence: found.first_sequence,
             payload: match found.in_chunk {
@@ -353,6 +358,10 @@ impl Reader {
     }
 
     fn read_record(&mut self) -> Result<Option<Found>> {
+        debug_assert!(
+            self.good_length >= Reader::FIRST_RECORD,
+            "WAL-8: no record is in the header's place"
+        );
         if self.limit.is_some_and(|limit| self.good_length >= limit) {
             return self.finish(false);
         }
@@ -371,6 +380,10 @@ impl Reader {
         };
         if first.header.fragment_type.is_last() {
             let end = first.end();
+            debug_assert!(
+                end > self.good_length,
+                "WAL-7: each record ends after the one before"
+            );
             match first.header.is_bare {
                 true => {
                     self.payload.clear();
@@ -387,6 +400,10 @@ impl Reader {
         loop {
             self.extend_payload(&fragment)?;
             if fragment.header.fragment_type.is_last() {
+                debug_assert!(
+                    fragment.end() > self.good_length,
+                    "WAL-7: each record ends after the one before"
+                );
                 self.good_length = fragment.end();
                 return Ok(Some(found));
             }
@@ -468,6 +485,14 @@ impl Reader {
         }
         let start = (header_end - self.chunk_start) as usize;
         fragment.payload = start..start + header.length as usize;
+        debug_assert!(
+            fragment.payload.end <= self.chunk.len(),
+            "WAL-8: the payload was read"
+        );
+        debug_assert!(
+            fragment.offset >= end && fragment.end() <= readable,
+            "WAL-6: it lies between the one before and the end"
+        );
         Ok(Ok(fragment))
     }
 
@@ -480,6 +505,10 @@ impl Reader {
 
     /// The file's bytes in `[start, end)`, fewer if the file ends before. The range lies within one block.
     fn bytes(&mut self, start: u64, end: u64) -> Result<&[u8]> {
+        debug_assert!(
+            start <= end && (start == end || start / BLOCK_BYTES == (end - 1) / BLOCK_BYTES),
+            "WAL-6: what is read lies within one block"
+        );
         if start < self.chunk_start || end > self.chunk_start + self.chunk.len() as u64 {
             let from = start / BLOCK_BYTES * BLOCK_BYTES;
             self.fill(from)?;
@@ -491,6 +520,10 @@ impl Reader {
 
     /// Reads the chunk that starts at `from`.
     fn fill(&mut self, from: u64) -> Result<()> {
+        debug_assert!(
+            from.is_multiple_of(BLOCK_BYTES),
+            "WAL-6: a chunk begins with a block"
+        );
         let left = self.file_length.saturating_sub(from);
         self.chunk_start = from;
         let length = CHUNK_BYTES.min(left) as usize;
@@ -504,12 +537,20 @@ impl Reader {
         }
         let filled = *read.as_ref().unwrap_or(&0);
         self.chunk.truncate(filled);
+        debug_assert!(
+            self.chunk.len() as u64 <= left,
+            "WAL-8: no more than the file has"
+        );
         read.map(|_| ())
     }
 
     /// Ends the log because no good fragment follows at `at`, unless that is damage (WAL-7).
     fn stop(&mut self, at: u64, stop: Stop) -> Result<Option<Found>> {
         let at = fragment_start(at);
+        debug_assert!(
+            at >= self.good_length,
+            "WAL-7: reading stops after the last good record"
+        );
         if !self.is_searched {
             self.search_synced(at)?;
             self.is_searched = true;
@@ -559,6 +600,7 @@ impl Reader {
                 let (bytes, offset) = (&self.chunk[index..], self.chunk_start + index as u64);
                 let (log_id, known) = (self.header.log_id, self.synced);
                 if let Some(synced) = FragmentHeader::find_synced(bytes, log_id, offset, known) {
+                    debug_assert!(synced > self.synced, "SYNCED-2: only a larger value counts");
                     self.synced = synced;
                 }
                 index += 1;

@@ -69,6 +69,14 @@ impl SyncedLog {
         let mut out = Vec::with_capacity(BYTES);
         put_u32(&mut out, crc(&fields));
         out.extend_from_slice(&fields);
+        debug_assert!(
+            SyncedLog::is_whole(&out),
+            "WAL-5: a reader accepts what is written"
+        );
+        debug_assert!(
+            out.len() == BYTES,
+            "WAL-5: the fields add up to the file's length"
+        );
         out
     }
 
@@ -101,6 +109,7 @@ impl SyncedFile {
 
     /// Writes how far a finished sync has covered a log.
     pub(crate) fn write(&self, log: SyncedLog) {
+        debug_assert!(log.number.0 > 0, "WAL-5: it is about a log");
         // The log is durable without this file, so errors of writing it, also on a full disk, are ignored.
         let file = Arc::clone(&*self.0.lock());
         let _ = file.write_if_room(0, &log.encode(), EngineOnly);

@@ -171,6 +171,10 @@ impl Writer {
             synced.length() <= self.len,
             "SYNCED-1: only bytes of the log are synced"
         );
+        debug_assert!(
+            FILE_HEADER_BYTES as u64 <= self.len && self.len <= self.zeroed,
+            "WAL-2: nothing but zeros follows the last record"
+        );
         match self.write_record(first_sequence, payload, synced) {
             Ok(end) => {
                 let is_large = end - self.len >= LARGE_RECORD_BYTES;
@@ -181,6 +185,10 @@ impl Writer {
                 );
                 self.len = end;
                 self.zeroed = self.zeroed.max(end);
+                debug_assert!(
+                    self.writeback_from < self.len,
+                    "WAL-1: the kernel writes back what was appended"
+                );
                 if is_syncing {
                     self.zero_ahead(SYNCED_ZERO_PIECE_BYTES);
                     self.start_writeback();
@@ -245,17 +253,30 @@ impl Writer {
             };
             debug_assert_eq!(header.payload_checksum, payload_checksum(piece));
             let header = header.encode(self.header.log_id, start);
+            debug_assert!(
+                start / BLOCK_BYTES
+                    == (start + (header.as_bytes().len() + length) as u64 - 1) / BLOCK_BYTES,
+                "WAL-6: no fragment crosses a block"
+            );
             self.buffer.extend_from_slice(header.as_bytes());
             self.buffer.extend_from_slice(piece);
             is_first = false;
             let is_full =
                 self.buffer.len() + MAX_HEADER_BYTES + room_at(0) as usize > MAX_WRITE_BYTES;
             if is_last || is_full {
+                debug_assert!(
+                    self.buffer.len() <= MAX_WRITE_BYTES,
+                    "WAL-8: a write has a bounded length"
+                );
                 self.file.write_at(written, &self.buffer)?;
                 written += self.buffer.len() as u64;
                 self.buffer.clear();
             }
             if is_last {
+                debug_assert!(
+                    rest.is_empty() && self.buffer.is_empty(),
+                    "WAL-6: every byte of the record was written"
+                );
                 return Ok(written);
             }
         }
@@ -263,6 +284,10 @@ impl Writer {
 
     /// Keeps the file zeroed ahead of the records, by at most one piece per append: no append waits for all of it.
     fn zero_ahead(&mut self, piece: u64) {
+        debug_assert!(
+            self.len <= self.zeroed,
+            "WAL-2: zeros follow the last record"
+        );
         let target = (self.len + self.zero_ahead).min(self.expected_len);
         let piece = piece.min(self.zero_ahead);
         // Pieces end with a page, so that the next one does not touch a page twice.
@@ -270,6 +295,10 @@ impl Writer {
         if piece == 0 || end > target || end <= self.zeroed {
             return;
         }
+        debug_assert!(
+            end <= self.expected_len.max(self.len),
+            "WAL-2: no zeros beyond the expected end"
+        );
         let zeros = &ZEROS[..(end - self.zeroed) as usize];
         match self.file.write_if_room(self.zeroed, zeros, EngineOnly) {
             Ok(()) => self.zeroed = end,

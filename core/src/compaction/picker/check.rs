@@ -101,6 +101,10 @@ impl Plan {
                 ));
             }
         }
+        debug_assert!(
+            found <= count,
+            "VERSION-4: each input is in the version once"
+        );
         (found != count).then(|| "an input is not in its level".into())
     }
 

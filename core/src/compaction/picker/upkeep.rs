@@ -71,6 +71,10 @@ pub(crate) fn pick_upkeep(
     options: &PickerOptions,
     moment: &Moment<'_>,
 ) -> Upkeep {
+    debug_assert!(
+        moment.visible.is_sorted(),
+        "SNAPSHOT-1: visible numbers ascend"
+    );
     let mut answer = Upkeep::default();
     if !version.has_reclaimable() {
         return answer;
@@ -80,6 +84,10 @@ pub(crate) fn pick_upkeep(
     for candidate in candidates(&picker, moment) {
         let required = required_share(&candidate, moment);
         let share = candidate.freed / candidate.cost;
+        debug_assert!(
+            required > 0.0 && candidate.cost > 0.0,
+            "UPKEEP-1: a due compaction frees something"
+        );
         // The required amount is never zero, so a due compaction always frees something.
         if share >= required {
             due.push((share, candidate));
@@ -173,6 +181,10 @@ fn below(version: &Version, level: usize, files: &[Arc<FileMeta>]) -> (Files, bo
 
 /// Bytes of `count` of a table's entries, as if all had the same size.
 fn bytes_of(file: &FileMeta, count: u64) -> f64 {
+    debug_assert!(
+        count <= file.entries,
+        "EDIT-2: a part of the table's entries"
+    );
     file.size as f64 * count as f64 / file.entries.max(1) as f64
 }
 
@@ -210,6 +222,7 @@ impl Candidate {
         is_in_place: bool,
         moment: &Moment<'_>,
     ) -> Candidate {
+        debug_assert!(!upper.is_empty(), "UPKEEP-1: a candidate has a table");
         let tombstones: u64 = upper.iter().map(|file| file.tombstones).sum();
         let older: u64 = upper.iter().map(|file| file.older_versions()).sum();
         let tombstone_bytes: f64 = upper.iter().map(|f| bytes_of(f, f.tombstones)).sum();
@@ -243,6 +256,10 @@ impl Candidate {
             true => 1.0 - staying / tombstones.max(1) as f64,
             false => 1.0,
         };
+        debug_assert!(
+            free_bytes <= hidden_bytes && (0.0..=1.0).contains(&going),
+            "UPKEEP-2: snapshots only add to what stays"
+        );
         let older_now = if is_kept { 0.0 } else { older_bytes };
         Candidate {
             level,
@@ -259,6 +276,7 @@ impl Candidate {
 /// The share of a table's entries that no snapshot up to `pin` sees, if their numbers are spread evenly.
 fn unseen_share(file: &FileMeta, pin: Option<SequenceNumber>) -> f64 {
     let (first, last) = (file.smallest_sequence.0, file.largest_sequence.0);
+    debug_assert!(first <= last, "EDIT-2: a table's numbers are in order");
     match pin {
         Some(pin) if pin.0 >= first => {
             last.saturating_sub(pin.0) as f64 / (last - first + 1).max(1) as f64

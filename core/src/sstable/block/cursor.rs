@@ -93,6 +93,7 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn key(&self) -> KeyRef<'_> {
+        debug_assert!(self.valid(), "BLOCK-5: on an entry");
         let user_key = match self.place {
             KeyPlace::Block { start, end } => &self.block.bytes()[start..end],
             KeyPlace::Buffer => &self.key[..],
@@ -103,6 +104,7 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
+        debug_assert!(self.valid(), "BLOCK-5: on an entry");
         &self.block.bytes()[self.value_start..self.end]
     }
 
@@ -127,6 +129,10 @@ impl BlockCursor {
 
     /// Moves to the entry at a restart point.
     fn jump(&mut self, restart: usize) -> Result<(), Damage> {
+        debug_assert!(
+            restart < self.block.stored().entries_end(),
+            "STORED-1: a restart point is an entry"
+        );
         self.invalidate();
         self.end = restart;
         // An entry at a restart point shares no bytes.
@@ -222,6 +228,7 @@ impl BlockCursor {
             }
         };
         let entry = self.stretch.entries[before];
+        debug_assert!(entry.at < self.at, "BLOCK-5: the position only shrinks");
         self.stretch.position = Some(before);
         self.at = entry.at;
         self.end = entry.end;
@@ -238,6 +245,7 @@ impl BlockCursor {
         entries.clear();
         keys.clear();
         let mut at = stored.restart_before_byte(self.at);
+        debug_assert!(at < self.at, "BLOCK-1: a restart point is before it");
         let mut last = KeyPlace::Block { start: 0, end: 0 };
         while at < self.at {
             let entry = stored.decode(at)?;
@@ -279,6 +287,10 @@ impl BlockCursor {
                 end: entry.end,
             });
             at = entry.end;
+            debug_assert!(
+                keys.len() <= MAX_REBUILT_BYTES,
+                "BLOCK-3: the rebuilt keys are bounded"
+            );
         }
         if at != self.at {
             return Err(ASTRAY.at(self.at));

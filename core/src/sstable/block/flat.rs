@@ -96,6 +96,10 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
         total,
         "LAYOUT-2: the block has the measured size"
     );
+    debug_assert!(
+        total <= usize::from(u16::MAX),
+        "LAYOUT-2: every offset fits into two bytes"
+    );
     Some(write_heads(count, bytes))
 }
 
@@ -128,6 +132,14 @@ fn write_entries(stored: Stored<'_>, count: usize, bytes: &mut Vec<u8>) -> Optio
         let at = bytes.len();
         bytes[offset_at(index)..][..2].copy_from_slice(&(at as u16).to_le_bytes());
         let length = entry.shared + entry.suffix.len();
+        debug_assert!(
+            entry.shared <= last.len(),
+            "BLOCK-2: a key shares bytes that the one before has"
+        );
+        debug_assert!(
+            length < usize::from(REPEATS),
+            "LAYOUT-2: the length leaves a bit for the flag"
+        );
         bytes.extend_from_slice(&entry.trailer.0.to_le_bytes());
         bytes.extend_from_slice(&(length as u16).to_le_bytes());
         bytes.extend_from_within(last.start..last.start + entry.shared);
@@ -152,6 +164,7 @@ fn write_entries(stored: Stored<'_>, count: usize, bytes: &mut Vec<u8>) -> Optio
 
 /// Finds how many bytes all keys share (LAYOUT-3), and sets the heads. There must be an entry.
 fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
+    debug_assert!(count > 0, "LAYOUT-1: there is an entry");
     let flat = Flat {
         bytes,
         layout: Layout { count, shared: 0 },
@@ -169,6 +182,10 @@ fn write_heads(count: usize, bytes: &mut [u8]) -> Layout {
         let head = head(&user_key[shared..]);
         bytes[4 * index..][..4].copy_from_slice(&head.to_le_bytes());
     }
+    debug_assert!(
+        (1..count).all(|index| head_of(&bytes[4 * (index - 1)..]) <= head_of(&bytes[4 * index..])),
+        "LAYOUT-1: heads ascend like their keys"
+    );
     layout
 }
 
@@ -193,12 +210,17 @@ impl<'a> Flat<'a> {
 
     #[inline]
     pub(super) fn offset(self, index: usize) -> usize {
+        debug_assert!(
+            index <= self.layout.count,
+            "LAYOUT-1: an entry, or the end of the last one"
+        );
         let at = 4 * self.layout.count + 2 * index;
         usize::from(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]))
     }
 
     #[inline]
     fn entry(self, index: usize) -> Entry<'a> {
+        debug_assert!(index < self.layout.count, "LAYOUT-1: one of its entries");
         let (at, end) = (self.offset(index), self.offset(index + 1));
         let bytes = &self.bytes[at..end];
         let trailer = bytes
@@ -224,6 +246,10 @@ impl<'a> Flat<'a> {
             ),
             None => (0, 0),
         };
+        debug_assert!(
+            at + ENTRY_HEAD_BYTES + usize::from(length & !REPEATS) <= end,
+            "LAYOUT-1: a key lies within its entry"
+        );
         Spot {
             index,
             trailer: Trailer(trailer),
@@ -300,6 +326,14 @@ impl<'a> Flat<'a> {
     ) -> Option<(Trailer, Range<usize>)> {
         // The head may lead anywhere if the key lacks the shared bytes; then no entry has the key.
         let wanted = head(target.user_key.get(self.layout.shared..)?);
+        debug_assert!(
+            low >= self.layout.count || self.head(low) >= wanted,
+            "LAYOUT-1: heads ascend"
+        );
+        debug_assert!(
+            low == 0 || self.head(low - 1) < wanted,
+            "LAYOUT-1: no entry before has this head"
+        );
         if low >= self.layout.count || self.head(low) != wanted {
             return None;
         }
@@ -353,6 +387,7 @@ impl<'a> Flat<'a> {
     /// The index of the first entry at or after `target`; `count` if there is none.
     pub(super) fn lower_bound(self, target: KeyRef<'_>) -> usize {
         let Layout { count, shared } = self.layout;
+        debug_assert!(count > 0, "LAYOUT-1: there is an entry");
         let user_key = target.user_key;
         let wanted = head(user_key.get(shared..).unwrap_or_default());
         let low = self.heads_below(wanted);
@@ -389,6 +424,10 @@ impl<'a> Flat<'a> {
 /// Compares the first `shared` bytes of `user_key` with those of `near`, which has all of them.
 #[inline]
 fn compare_shared(user_key: &[u8], near: &[u8], shared: usize) -> Ordering {
+    debug_assert!(
+        near.len() >= shared,
+        "LAYOUT-3: every key has the shared bytes"
+    );
     user_key[..shared.min(user_key.len())].cmp(&near[..shared])
 }
 

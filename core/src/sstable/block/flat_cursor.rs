@@ -60,6 +60,7 @@ impl FlatCursor {
 
     #[inline]
     pub(in crate::sstable) fn key(&self) -> KeyRef<'_> {
+        debug_assert!(self.valid(), "FLAT-1: on an entry");
         let Spot {
             at,
             trailer,
@@ -72,6 +73,7 @@ impl FlatCursor {
 
     #[inline]
     pub(in crate::sstable) fn value(&self) -> &[u8] {
+        debug_assert!(self.valid(), "FLAT-1: on an entry");
         &self.block.bytes()[self.spot.value_start..self.spot.end]
     }
 
@@ -127,6 +129,10 @@ impl FlatCursor {
     /// Moves to a spot that came from [`FlatCursor::after`] or [`FlatCursor::before`].
     #[inline]
     pub(in crate::sstable) fn stand(&mut self, spot: Spot) {
+        debug_assert!(
+            spot.index.abs_diff(self.spot.index) == 1,
+            "SPAN-1: a step leads to a neighbour"
+        );
         debug_assert!(spot.index < self.layout.count, "FLAT-1: on an entry");
         self.spot = spot;
     }
@@ -136,6 +142,7 @@ impl FlatCursor {
     }
 
     pub(in crate::sstable) fn seek_to_last(&mut self) {
+        debug_assert!(self.layout.count > 0, "LAYOUT-1: there is an entry");
         self.go(self.layout.count - 1);
     }
 
@@ -163,6 +170,7 @@ impl FlatCursor {
     /// [`FlatCursor::lower_bound`]. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn around(&self, user_key: &[u8]) -> Range<usize> {
+        debug_assert!(self.valid(), "FLAT-1: on an entry");
         self.flat().around(user_key, self.key().user_key)
     }
 
@@ -190,12 +198,14 @@ impl FlatCursor {
     /// Whether the previous entry has another user key; `None` if that entry is in another block. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn is_first_of_key(&self) -> Option<bool> {
+        debug_assert!(self.valid(), "FLAT-1: on an entry");
         (self.spot.index > 0).then_some(!self.spot.repeats)
     }
 
     /// Whether the next entry has another user key; `None` if that entry is in another block. Requires `valid`.
     #[inline]
     pub(in crate::sstable) fn is_last_of_key(&self) -> Option<bool> {
+        debug_assert!(self.valid(), "FLAT-1: on an entry");
         let next = self.spot.index + 1;
         (next < self.layout.count).then(|| !self.flat().repeats(next))
     }

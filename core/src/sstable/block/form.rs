@@ -29,6 +29,7 @@ thread_local! {
 
 impl Form {
     fn stored(restarts: u32) -> Form {
+        debug_assert!(restarts > 0, "FORM-1: a stored block has a restart point");
         Form {
             restarts,
             flat_entries: 0,
@@ -37,6 +38,10 @@ impl Form {
     }
 
     fn flat(layout: Layout) -> Form {
+        debug_assert!(
+            layout.count > 0 && layout.count.max(layout.shared) <= usize::from(u16::MAX),
+            "LAYOUT-2: a flat block has an entry, and is small"
+        );
         Form {
             restarts: 0,
             // LAYOUT-2: they fit.

@@ -92,6 +92,10 @@ impl<'a> Stored<'a> {
     /// Bytes that [`Stored::parse`] has accepted before, with their number of restart points.
     #[inline]
     pub(super) fn parsed(bytes: &'a [u8], restarts: u32) -> Stored<'a> {
+        debug_assert!(
+            bytes.len() > 4 * (restarts as usize + 1),
+            "FORM-1: entries and restart points fit into the block"
+        );
         debug_assert!(restarts > 0, "FORM-1: a stored block has a restart point");
         Stored { bytes, restarts }
     }
@@ -160,6 +164,10 @@ impl<'a> Stored<'a> {
 
     /// Restart point `index`.
     fn restart(self, index: usize) -> usize {
+        debug_assert!(
+            index < self.restarts as usize,
+            "FORM-1: one of its restart points"
+        );
         let at = self.entries_end() + 4 * index;
         let bytes = &self.bytes[at..at + 4];
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
@@ -167,6 +175,7 @@ impl<'a> Stored<'a> {
 
     /// The last restart point before `at > 0`.
     pub(super) fn restart_before_byte(self, at: usize) -> usize {
+        debug_assert!(at > 0, "BLOCK-1: the first restart point is before it");
         let (mut low, mut high) = (0, self.restarts as usize);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -176,6 +185,10 @@ impl<'a> Stored<'a> {
                 high = middle;
             }
         }
+        debug_assert!(
+            self.restart(low) < at,
+            "BLOCK-1: the restart point is before it"
+        );
         self.restart(low)
     }
 
@@ -277,6 +290,10 @@ fn check_restarts(bytes: &[u8]) -> Result<u32, Damage> {
 /// Decodes the entry at `at`, which is less than the length of `entries`; every range in it lies within them.
 #[inline(always)]
 fn decode_entry(entries: &[u8], at: usize) -> Result<Entry, Damage> {
+    debug_assert!(
+        at < entries.len(),
+        "STORED-1: an entry begins before the end of all"
+    );
     let rest = &entries[at..];
     let (shared, suffix, value, header) = match *rest {
         [shared, suffix, value, ..] if (shared | suffix | value) < 0x80 => {
@@ -298,6 +315,10 @@ fn decode_entry(entries: &[u8], at: usize) -> Result<Entry, Damage> {
     let trailer = entries[suffix_end..]
         .first_chunk::<TRAILER_BYTES>()
         .ok_or(Damage { at, what })?;
+    debug_assert!(
+        value_start + value as usize <= entries.len(),
+        "STORED-1: the value lies within the entries"
+    );
     Ok(Entry {
         shared: usize::try_from(shared).map_err(|_| Damage { at, what })?,
         suffix_start,

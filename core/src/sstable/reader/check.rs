@@ -39,6 +39,10 @@ impl Table {
     /// The same for block `first` and the blocks that are read with it; returns how many these are.
     fn check_run(&self, first: usize, buffer: &mut Vec<u8>) -> Result<usize> {
         let blocks = self.read_run(first, LARGE_BYTES, buffer)?;
+        debug_assert!(
+            blocks > 0 && first + blocks <= self.index.len(),
+            "TABLE-1: a run has a block, and ends with the table"
+        );
         for number in first..first + blocks {
             let stored = self.stored_in_run(number, first, buffer);
             let offset = self.index.handle(number).offset;

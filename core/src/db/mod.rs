@@ -217,7 +217,7 @@ impl DB {
     /// let value = match db.get_in_memory(b"fruit", &ReadOptions::default())? {
     ///     Remembered::Value(value) => Some(value),
     ///     Remembered::Absent => None,
-    ///     Remembered::Unknown => db.get(b"fruit")?,
+    ///     _ => db.get(b"fruit")?,
     /// };
     /// assert_eq!(value.as_deref(), Some(&b"apple"[..]));
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -80,14 +80,15 @@ impl<I: InternalIterator> MergingIterator<I> {
         direction: Direction,
         mut seek: impl FnMut(&mut I) -> Result<()>,
     ) -> Result<()> {
-        self.heap.clear();
-        // An only child may seek within the block that it has, so it does not rest.
+        // The current child lets go of its entry before others are read (MERGE-5). An only child may seek within the
+        // block that it has, so it does not rest.
         if self.children.len() > 1
             && let Some(top) = self.heap.first()
             && self.children[top.child].is_heavy()
         {
             self.rest(top.child);
         }
+        self.heap.clear();
         self.has_resting = false;
         self.direction = direction;
         // The first in order of the heavy children that were sought so far. Only that one may become the current one.
@@ -454,6 +455,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::key::{SequenceNumber, Trailer, ValueKind};
+    use crate::sync::{Arc, Mutex};
 
     /// A sorted list; fails at the given place, if any. Every third entry is heavy. While it rests, only its key may
     /// be asked for.
@@ -638,6 +640,95 @@ mod tests {
         }
         assert!(alone > 1000, "known {alone} times only");
         assert!(rested > 1000, "rested {rested} times only");
+    }
+
+    /// A list that counts the heavy entries held by all lists, and notes the largest count.
+    struct Holding {
+        list: List,
+        holds: bool,
+        /// How many are held, and how many were at most.
+        held: Arc<Mutex<(usize, usize)>>,
+    }
+
+    impl Holding {
+        fn after<T>(&mut self, move_list: impl FnOnce(&mut List) -> T) -> T {
+            let moved = move_list(&mut self.list);
+            let holds = !self.list.rests && self.list.is_heavy();
+            let mut held = self.held.lock();
+            held.0 = held.0 + usize::from(holds) - usize::from(self.holds);
+            held.1 = held.1.max(held.0);
+            self.holds = holds;
+            moved
+        }
+    }
+
+    impl InternalIterator for Holding {
+        fn valid(&self) -> bool {
+            self.list.valid()
+        }
+        fn seek_to_first(&mut self) -> Result<()> {
+            self.after(List::seek_to_first)
+        }
+        fn seek_to_last(&mut self) -> Result<()> {
+            self.after(List::seek_to_last)
+        }
+        fn seek(&mut self, target: KeyRef<'_>) -> Result<()> {
+            self.after(|list| list.seek(target))
+        }
+        fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
+            self.after(|list| list.seek_for_prev(target))
+        }
+        fn next(&mut self) -> Result<()> {
+            self.after(List::next)
+        }
+        fn prev(&mut self) -> Result<()> {
+            self.after(List::prev)
+        }
+        fn is_heavy(&self) -> bool {
+            self.list.is_heavy()
+        }
+        fn rest(&mut self) {
+            self.after(List::rest)
+        }
+        fn wake(&mut self) -> Result<()> {
+            self.after(List::wake)
+        }
+        fn key(&self) -> KeyRef<'_> {
+            self.list.key()
+        }
+        fn value(&self) -> &[u8] {
+            self.list.value()
+        }
+    }
+
+    /// MERGE-5. The current entry stayed in memory while a seek read those of two other children.
+    #[test]
+    fn a_seek_holds_two_heavy_entries_at_most_whichever_child_is_the_current_one() {
+        for current in 0..3 {
+            let held = Arc::default();
+            let lists = (0..3).map(|child| {
+                let first = if child == current { 0 } else { 1 + child };
+                let entries = vec![entry(first, 3), entry(10 + child, 6)];
+                Holding {
+                    list: List::new(entries),
+                    holds: false,
+                    held: Arc::clone(&held),
+                }
+            });
+            let mut merged = MergingIterator::new(lists.collect());
+            let (key, trailer) = entry(10, 6);
+            let target = KeyRef::new(&key, trailer);
+            for way in 0..3 {
+                merged.seek_to_first().unwrap();
+                assert_eq!(merged.heap[0].child, current);
+                match way {
+                    0 => merged.seek(target).unwrap(),
+                    1 => merged.seek_for_prev(target).unwrap(),
+                    _ => merged.seek_to_last().unwrap(),
+                }
+                assert_eq!(*held.lock(), (1, 2), "child {current}, way {way}");
+            }
+        }
     }
 
     #[test]

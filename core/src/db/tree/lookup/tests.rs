@@ -3,7 +3,6 @@
 use super::*;
 use crate::db::DB;
 use crate::env::MemEnv;
-use crate::key::SequenceNumber;
 use crate::options::Options;
 
 /// Takes `most` entries, and returns their numbers.
@@ -30,32 +29,12 @@ impl Lookup for Gather {
     }
 }
 
-/// The numbers of the entries of `key` at or before `at` that a lookup gets if it takes `most` of them.
-fn fed(db: &DB, key: &[u8], at: u64, most: usize) -> Vec<u64> {
-    let tree = &db.rooms().tree;
-    let superversion = tree.superversion.load();
-    let access = Reading {
-        tables: &tree.tables,
-        fill_cache: true,
-    };
+/// The numbers of the entries of `key` in `snapshot` (or now) that a lookup gets if it takes `most` of them.
+fn fed(db: &DB, key: &[u8], snapshot: Option<&Snapshot>, most: usize) -> Vec<u64> {
+    let options = ReadOptions::new().snapshot(snapshot);
     let numbers = Vec::new();
-    let target = Trailer::visible_at(SequenceNumber(at));
-    let mut gather = Gather { most, numbers };
-    let target = match feed_memtables(&superversion, key, target, &mut gather) {
-        ControlFlow::Break(answer) => return answer.unwrap(),
-        ControlFlow::Continue(target) => target,
-    };
-    let mut answer = None;
-    feed_tables(
-        &superversion,
-        key,
-        target,
-        &access,
-        &mut gather,
-        &mut answer,
-    )
-    .unwrap();
-    answer.unwrap_or_else(|| gather.end()).unwrap()
+    let gather = Gather { most, numbers };
+    db.rooms().tree.get(key, &options, gather).unwrap()
 }
 
 /// LOOKUP-1.
@@ -83,12 +62,14 @@ fn a_lookup_that_gathers_is_fed_from_memtables_and_tables_in_one_order() {
         }
     }
     assert_eq!(numbers.len(), 40);
-    for &at in &numbers {
+    for snapshot in &snapshots {
+        let at = snapshot.sequence().0;
         let visible: Vec<u64> = numbers.iter().copied().filter(|n| *n <= at).collect();
         for most in [1, 2, 7, visible.len(), visible.len() + 1] {
             let expected = &visible[..most.min(visible.len())];
-            assert_eq!(fed(&db, b"k", at, most), expected, "at {at}, {most}");
+            let found = fed(&db, b"k", Some(snapshot), most);
+            assert_eq!(found, expected, "at {at}, {most}");
         }
     }
-    assert!(fed(&db, b"l", u64::MAX >> 8, 1).is_empty());
+    assert!(fed(&db, b"l", None, 1).is_empty());
 }

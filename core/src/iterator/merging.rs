@@ -80,22 +80,17 @@ impl<I: InternalIterator> MergingIterator<I> {
         direction: Direction,
         mut seek: impl FnMut(&mut I) -> Result<()>,
     ) -> Result<()> {
-        // The current child lets go of its entry before others are read (MERGE-5). An only child may seek within the
-        // block that it has, so it does not rest.
-        if self.children.len() > 1
-            && let Some(top) = self.heap.first()
-            && self.children[top.child].is_heavy()
-        {
-            self.rest(top.child);
-        }
-        self.heap.clear();
         self.has_resting = false;
         self.direction = direction;
         // The first in order of the heavy children that were sought so far. Only that one may become the current one.
         let mut heavy: Option<usize> = None;
         for index in 0..self.children.len() {
-            seek(&mut self.children[index])?;
+            if let Err(error) = seek(&mut self.children[index]) {
+                self.heap.clear();
+                return Err(error);
+            }
             if self.children[index].is_heavy() {
+                self.rest_unsought(index);
                 heavy = Some(match heavy {
                     Some(other) => self.rest_later(other, index),
                     None => index,
@@ -113,6 +108,19 @@ impl<I: InternalIterator> MergingIterator<I> {
         }
         // The top rests only if another child is on the same key, which IKEY-2 rules out.
         self.wake_top()
+    }
+
+    /// Lets the child that was current before a seek rest if it is sought only after `index`, and so still holds its
+    /// entry (MERGE-5).
+    #[cold]
+    fn rest_unsought(&mut self, index: usize) {
+        if let Some(top) = self.heap.first()
+            && top.child > index
+            && self.children[top.child].is_heavy()
+        {
+            self.rest(top.child);
+            self.heap.clear();
+        }
     }
 
     /// Lets a child rest.

@@ -182,6 +182,8 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "mod",
             "access lookup file ends bounds",
             "edit",
+            "table_info",
+            "field",
         ],
     ),
     (

@@ -10,7 +10,7 @@
 //! * BOUND-3  Outputs of a compaction stay within the bounds of its inputs. So they are disjoint from every other table of
 //!            their level, as those are from the inputs (PICKER-4).
 
-use super::edit::TableInfo;
+use super::table_info::TableInfo;
 use crate::key::{KeyRef, Trailer};
 use crate::memory;
 

@@ -2,25 +2,21 @@
 //!
 //! Layout: docs/format.md, "Version edit". An edit is a row of fields, each a tag and its content, in any order.
 //! A tag that this build does not know is `Unsupported`, because a reader may need it. Only unknown tags from
-//! [`FIRST_SKIPPABLE`] on are skipped; a later build may use them for fields that a reader can ignore. The same
-//! holds in the tail of an added table.
+//! [`FIRST_SKIPPABLE`] on are skipped; a later build may use them for fields that a reader can ignore.
 //!
 //! * EDIT-1  Decoding never panics and allocates no more than the bytes it was given.
-//! * EDIT-2  A decoded edit has only valid values: levels below 7, keys with a trailer and within their limits,
-//!           bounds and sequence numbers in order.
 //!
-//! Elsewhere: where a file stores edits (`manifest.rs`), how they change a version (`builder.rs`).
+//! Elsewhere: the facts about an added table (`table_info.rs`), where a file stores edits (`manifest.rs`), and how
+//! they change a version (`builder.rs`).
 
-use crate::coding::{
-    FIRST_SKIPPABLE, get_length_prefixed, get_varint, put_length_prefixed, put_varint,
-};
-use crate::content::Sum;
+use super::field::{bytes, once, varint};
+use super::table_info::TableInfo;
+use crate::coding::{FIRST_SKIPPABLE, put_length_prefixed, put_varint};
 use crate::env::DurableName;
 use crate::error::{Error, Result};
 use crate::filename::LAST_FIRST_NUMBER;
-use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
+use crate::key::{FileNumber, SequenceNumber};
 use crate::memory;
-use crate::sstable::TableSummary;
 
 /// The number of levels: 0 to 6.
 pub(crate) const LEVELS: usize = 7;
@@ -47,237 +43,6 @@ const TAG_DATABASE: u64 = 11;
 /// The name of a feature that a reader has to know; one field per feature.
 const TAG_FEATURE: u64 = 12;
 const LAST_TAG: u64 = TAG_FEATURE;
-
-/// In the tail of an added table.
-const TAIL_CONTENT_SUM: u64 = 1;
-const TAIL_SHORTENED: u64 = 2;
-const LAST_TAIL: u64 = TAIL_SHORTENED;
-/// Skippable, because a build that does not know it only starts fewer compactions.
-const TAIL_RECLAIMABLE: u64 = FIRST_SKIPPABLE;
-
-/// In the field [`TAIL_SHORTENED`].
-const SMALLEST_IS_SHORTENED: u8 = 1;
-const LARGEST_IS_SHORTENED: u8 = 2;
-
-/// The facts that decide when a table with tombstones or several versions of a key is worth another compaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Reclaimable {
-    /// Entries whose key has a newer entry in the table. A snapshot saw them when the table was written.
-    pub(crate) older_versions: u64,
-    /// When the table was made, in microseconds since 1970-01-01 UTC; 0 if not known.
-    pub(crate) created_micros: u64,
-}
-
-/// Which of a table's bounds were shortened, so that they enclose its keys but are not keys of it (`bounds.rs`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Shortened {
-    pub(crate) smallest: bool,
-    pub(crate) largest: bool,
-}
-
-impl Shortened {
-    fn bits(self) -> u8 {
-        let smallest = u8::from(self.smallest) * SMALLEST_IS_SHORTENED;
-        smallest + u8::from(self.largest) * LARGEST_IS_SHORTENED
-    }
-
-    fn from_bits(bits: u8) -> Option<Shortened> {
-        let shortened = Shortened {
-            smallest: bits & SMALLEST_IS_SHORTENED != 0,
-            largest: bits & LARGEST_IS_SHORTENED != 0,
-        };
-        (bits != 0 && shortened.bits() == bits).then_some(shortened)
-    }
-}
-
-/// The manifest's facts about one SSTable.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct TableInfo {
-    pub(crate) number: FileNumber,
-    /// The random id in the file's own header.
-    pub(crate) file_id: u64,
-    /// Bytes of the file.
-    pub(crate) size: u64,
-    /// The first entry's key, encoded; or a shorter key before it.
-    pub(crate) smallest: Vec<u8>,
-    /// The last entry's key, encoded; or a shorter key after it.
-    pub(crate) largest: Vec<u8>,
-    pub(crate) shortened: Shortened,
-    pub(crate) smallest_sequence: SequenceNumber,
-    pub(crate) largest_sequence: SequenceNumber,
-    /// Entries of every kind.
-    pub(crate) entries: u64,
-    /// Entries that are tombstones.
-    pub(crate) tombstones: u64,
-    /// The sum of the terms of its entries (`content.rs`); `None` if a build of format version 1 wrote it.
-    pub(crate) content_sum: Option<u64>,
-    /// Set for a table that has tombstones or older versions, unless an earlier build wrote it.
-    pub(crate) reclaimable: Option<Reclaimable>,
-}
-
-impl TableInfo {
-    /// The manifest's facts about a table just built.
-    pub(crate) fn new(number: FileNumber, file_id: u64, table: TableSummary) -> TableInfo {
-        TableInfo {
-            number,
-            file_id,
-            size: table.file_size,
-            smallest: table.smallest,
-            largest: table.largest,
-            shortened: Shortened::default(),
-            smallest_sequence: table.smallest_sequence,
-            largest_sequence: table.largest_sequence,
-            entries: table.sum.entries(),
-            tombstones: table.sum.tombstones,
-            content_sum: Some(table.sum.terms),
-            reclaimable: (table.sum.tombstones + table.older_versions > 0).then_some(Reclaimable {
-                older_versions: table.older_versions,
-                created_micros: table.created_micros,
-            }),
-        }
-    }
-
-    /// Entries whose key has a newer entry in the table; 0 if that is not known.
-    pub(crate) fn older_versions(&self) -> u64 {
-        self.reclaimable.map_or(0, |found| found.older_versions)
-    }
-
-    /// The sum of its entries, if known.
-    pub(crate) fn content(&self) -> Option<Sum> {
-        Some(Sum {
-            terms: self.content_sum?,
-            ..self.counts()
-        })
-    }
-
-    /// How many entries it has of each kind, without their terms.
-    pub(crate) fn counts(&self) -> Sum {
-        Sum {
-            terms: 0,
-            puts: self.entries.saturating_sub(self.tombstones),
-            tombstones: self.tombstones,
-        }
-    }
-
-    /// Whether `found`, from the table itself, matches this. Unknown facts are not compared, and shortened bounds
-    /// must enclose the exact ones.
-    pub(crate) fn agrees_with(&self, found: &TableInfo) -> bool {
-        let Shortened { smallest, largest } = self.shortened;
-        if !self.bounds_are(found.smallest_key(), found.largest_key()) {
-            return false;
-        }
-        let bound = |is_shortened, ours: &Vec<u8>, theirs: &Vec<u8>| match is_shortened {
-            true => ours.clone(),
-            false => theirs.clone(),
-        };
-        let found = TableInfo {
-            smallest: bound(smallest, &self.smallest, &found.smallest),
-            largest: bound(largest, &self.largest, &found.largest),
-            shortened: self.shortened,
-            content_sum: self.content_sum.and(found.content_sum),
-            reclaimable: self.reclaimable.and(found.reclaimable),
-            ..found.clone()
-        };
-        *self == found
-    }
-
-    /// Whether a table that begins with `first` and ends with `last` has these bounds; shortened ones enclose it.
-    pub(crate) fn bounds_are(&self, first: KeyRef<'_>, last: KeyRef<'_>) -> bool {
-        let is_first = match self.shortened.smallest {
-            true => self.smallest_key() <= first,
-            false => self.smallest_key() == first,
-        };
-        let is_last = match self.shortened.largest {
-            true => last <= self.largest_key(),
-            false => last == self.largest_key(),
-        };
-        is_first && is_last
-    }
-
-    /// The first entry's key, or a shorter key before it.
-    pub(crate) fn smallest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.smallest).expect("EDIT-2: bounds carry a trailer")
-    }
-
-    /// The last entry's key, or a shorter key after it.
-    pub(crate) fn largest_key(&self) -> KeyRef<'_> {
-        KeyRef::decode(&self.largest).expect("EDIT-2: bounds carry a trailer")
-    }
-
-    /// Reads the fields after those that every version has.
-    fn decode_tail(&mut self, mut tail: &[u8]) -> Result<()> {
-        while !tail.is_empty() {
-            let (tag, content) = (varint(&mut tail)?, bytes(&mut tail)?);
-            match tag {
-                TAIL_CONTENT_SUM => {
-                    let sum = content
-                        .try_into()
-                        .map_err(|_| Error::internal("a content sum does not have 8 bytes"))?;
-                    once(&mut self.content_sum, u64::from_le_bytes(sum))?;
-                }
-                TAIL_SHORTENED => {
-                    let shortened = match content {
-                        &[bits] if self.shortened == Shortened::default() => {
-                            Shortened::from_bits(bits)
-                        }
-                        _ => None,
-                    };
-                    self.shortened = shortened.ok_or_else(|| {
-                        Error::internal("an added table does not say which bounds are shortened")
-                    })?;
-                }
-                TAIL_RECLAIMABLE => {
-                    let mut content = content;
-                    let reclaimable = Reclaimable {
-                        older_versions: varint(&mut content)?,
-                        created_micros: varint(&mut content)?,
-                    };
-                    if !content.is_empty() {
-                        return Err(Error::internal("a field of an added table is too long"));
-                    }
-                    once(&mut self.reclaimable, reclaimable)?;
-                }
-                tag if tag >= FIRST_SKIPPABLE => {}
-                _ => {
-                    return Err(Error::unsupported(format!(
-                        "an added table with field {tag}; this build knows 1 to {LAST_TAIL}"
-                    )));
-                }
-            }
-        }
-        match self.content_sum {
-            Some(_) => Ok(()),
-            None => Err(Error::internal("an added table lacks its content sum")),
-        }
-    }
-
-    /// Refuses facts that no table can have (EDIT-2).
-    pub(crate) fn check(&self) -> Result<()> {
-        let fault = |what: &str| Err(Error::internal(format!("table {}: {what}", self.number)));
-        let (Some(smallest), Some(largest)) = (
-            KeyRef::decode(&self.smallest),
-            KeyRef::decode(&self.largest),
-        ) else {
-            return fault("a bound is shorter than a trailer");
-        };
-        if smallest.user_key.len() > MAX_KEY_BYTES || largest.user_key.len() > MAX_KEY_BYTES {
-            return fault("a bound is longer than the longest key");
-        }
-        if smallest > largest {
-            return fault("its bounds are in the wrong order");
-        }
-        if self.smallest_sequence > self.largest_sequence
-            || self.largest_sequence > SequenceNumber::MAX
-        {
-            return fault("its sequence numbers are in the wrong order");
-        }
-        let most = self.tombstones.max(self.older_versions());
-        if most > self.entries || self.entries == 0 || self.number.0 == 0 {
-            return fault("its counts are impossible");
-        }
-        Ok(())
-    }
-}
 
 /// The name of its memory in errors.
 const EDIT: &str = "an edit of the manifest";
@@ -374,36 +139,7 @@ impl VersionEdit {
             };
             put_varint(out, tag);
             put_varint(out, *level as u64);
-            for value in [table.number.0, table.file_id, table.size] {
-                put_varint(out, value);
-            }
-            put_length_prefixed(out, &table.smallest);
-            put_length_prefixed(out, &table.largest);
-            for value in [
-                table.smallest_sequence.0,
-                table.largest_sequence.0,
-                table.entries,
-                table.tombstones,
-            ] {
-                put_varint(out, value);
-            }
-            if let Some(sum) = table.content_sum {
-                let mut tail = Vec::new();
-                put_varint(&mut tail, TAIL_CONTENT_SUM);
-                put_length_prefixed(&mut tail, &sum.to_le_bytes());
-                if table.shortened != Shortened::default() {
-                    put_varint(&mut tail, TAIL_SHORTENED);
-                    put_length_prefixed(&mut tail, &[table.shortened.bits()]);
-                }
-                if let Some(found) = table.reclaimable {
-                    let mut content = Vec::new();
-                    put_varint(&mut content, found.older_versions);
-                    put_varint(&mut content, found.created_micros);
-                    put_varint(&mut tail, TAIL_RECLAIMABLE);
-                    put_length_prefixed(&mut tail, &content);
-                }
-                put_length_prefixed(out, &tail);
-            }
+            table.encode_to(out);
         }
     }
 
@@ -448,24 +184,7 @@ impl VersionEdit {
             TAG_LAST_SEQUENCE => once(&mut self.last_sequence, SequenceNumber(varint(input)?)),
             TAG_ADDED | TAG_ADDED_WITHOUT_TAIL => {
                 let level = level(input)?;
-                let mut table = TableInfo {
-                    number: FileNumber(varint(input)?),
-                    file_id: varint(input)?,
-                    size: varint(input)?,
-                    smallest: memory::copy_of(bytes(input)?, EDIT)?,
-                    largest: memory::copy_of(bytes(input)?, EDIT)?,
-                    shortened: Shortened::default(),
-                    smallest_sequence: SequenceNumber(varint(input)?),
-                    largest_sequence: SequenceNumber(varint(input)?),
-                    entries: varint(input)?,
-                    tombstones: varint(input)?,
-                    content_sum: None,
-                    reclaimable: None,
-                };
-                if tag == TAG_ADDED {
-                    table.decode_tail(bytes(input)?)?;
-                }
-                table.check()?;
+                let table = TableInfo::decode(input, tag == TAG_ADDED)?;
                 memory::push(&mut self.added, (level, table), EDIT)
             }
             TAG_REMOVED => {
@@ -512,26 +231,6 @@ impl VersionEdit {
     }
 }
 
-/// Stores a field that an edit has at most once.
-fn once<T>(field: &mut Option<T>, value: T) -> Result<()> {
-    match field.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Error::internal("a version edit has a field twice")),
-    }
-}
-
-fn short() -> Error {
-    Error::internal("a version edit ends inside a field")
-}
-
-fn varint(input: &mut &[u8]) -> Result<u64> {
-    get_varint(input).ok_or_else(short)
-}
-
-fn bytes<'a>(input: &mut &'a [u8]) -> Result<&'a [u8]> {
-    get_length_prefixed(input).ok_or_else(short)
-}
-
 fn level(input: &mut &[u8]) -> Result<usize> {
     match usize::try_from(varint(input)?) {
         Ok(level) if level < LEVELS => Ok(level),
@@ -545,33 +244,10 @@ fn level(input: &mut &[u8]) -> Result<usize> {
 mod tests {
     use aidb_test_data::Random;
 
+    use super::super::table_info::tests::example;
+    use super::super::table_info::{Reclaimable, Shortened};
     use super::*;
     use crate::error::ErrorKind;
-    use crate::key::{Trailer, ValueKind};
-
-    fn table(number: u64) -> TableInfo {
-        let key = |user_key: &[u8], sequence| {
-            KeyRef::new(
-                user_key,
-                Trailer::new(SequenceNumber(sequence), ValueKind::Put),
-            )
-            .to_vec()
-        };
-        TableInfo {
-            number: FileNumber(number),
-            file_id: 0x0123_4567_89ab_cdef,
-            size: 4096,
-            smallest: key(b"a", 9),
-            largest: key(b"b", 3),
-            shortened: Shortened::default(),
-            smallest_sequence: SequenceNumber(3),
-            largest_sequence: SequenceNumber(9),
-            entries: 2,
-            tombstones: 0,
-            content_sum: Some(0x1122_3344_5566_7788),
-            reclaimable: None,
-        }
-    }
 
     fn full() -> VersionEdit {
         let mut edit = VersionEdit {
@@ -584,14 +260,14 @@ mod tests {
             last_sequence: Some(SequenceNumber::MAX),
             ..VersionEdit::default()
         };
-        edit.add(0, table(12));
-        edit.add(6, table(13));
+        edit.add(0, example(12));
+        edit.add(6, example(13));
         let with_older_versions = TableInfo {
             reclaimable: Some(Reclaimable {
                 older_versions: 1,
                 created_micros: 1 << 50,
             }),
-            ..table(15)
+            ..example(15)
         };
         edit.add(5, with_older_versions);
         for (number, smallest, largest) in [(16, true, false), (17, false, true), (18, true, true)]
@@ -599,13 +275,13 @@ mod tests {
             let shortened = Shortened { smallest, largest };
             let table = TableInfo {
                 shortened,
-                ..table(number)
+                ..example(number)
             };
             edit.add(4, table);
         }
         let of_version_1 = TableInfo {
             content_sum: None,
-            ..table(14)
+            ..example(14)
         };
         edit.add(6, of_version_1);
         edit.remove(0, FileNumber(1));
@@ -626,26 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tables_entries_come_to_is_known_unless_version_1_wrote_it() {
-        let known = TableInfo {
-            entries: 7,
-            tombstones: 3,
-            ..table(12)
-        };
-        let sum = Sum {
-            terms: 0x1122_3344_5566_7788,
-            puts: 4,
-            tombstones: 3,
-        };
-        assert_eq!(known.content(), Some(sum));
-        let of_version_1 = TableInfo {
-            content_sum: None,
-            ..known
-        };
-        assert_eq!(of_version_1.content(), None);
-    }
-
-    #[test]
     fn the_example_in_the_document_is_what_is_written() {
         let mut edit = VersionEdit {
             log_number: Some(FileNumber(7)),
@@ -659,7 +315,7 @@ mod tests {
                 number: FileNumber(12),
                 file_id: 0x55,
                 size: 300,
-                ..table(1)
+                ..example(1)
             },
         );
         let (_, text) = include_str!("../../../docs/format.md")
@@ -743,73 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_with_what_a_reader_needs_is_refused_and_with_what_it_can_do_without_is_passed_over() {
-        let with = |fields: &[u8]| {
-            let mut edit = VersionEdit::default();
-            edit.add(1, table(12));
-            let mut encoded = encode(&edit);
-            // The tail is 10 bytes after its length, at the end.
-            let length = encoded.len() - 11;
-            assert_eq!(encoded[length], 10);
-            encoded[length] += fields.len() as u8;
-            encoded.extend_from_slice(fields);
-            VersionEdit::decode(&encoded)
-        };
-        let unknown = LAST_TAIL as u8 + 1;
-        for fields in [[unknown, 0], [0, 0], [FIRST_SKIPPABLE as u8 - 1, 0]] {
-            let error = with(&fields).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-        }
-        let edit = with(&[FIRST_SKIPPABLE as u8 + 1, 3, 1, 2, 3]).unwrap();
-        assert_eq!(edit.added, [(1, table(12))]);
-        let known = TAIL_RECLAIMABLE as u8;
-        assert_eq!(
-            with(&[known, 2, 1, 7]).unwrap().added[0].1.reclaimable,
-            Some(Reclaimable {
-                older_versions: 1,
-                created_micros: 7
-            })
-        );
-        let shortened = TAIL_SHORTENED as u8;
-        let impossible: [&[u8]; 7] = [
-            &[known, 1, 1],
-            &[known, 3, 1, 7, 7],
-            &[known, 2, 1, 7, known, 2, 1, 7],
-            &[shortened, 1, 0],
-            &[shortened, 1, 4],
-            &[shortened, 2, 1, 1],
-            &[shortened, 1, 1, shortened, 1, 2],
-        ];
-        for fields in impossible {
-            assert!(with(fields).is_err(), "{fields:?}");
-        }
-    }
-
-    /// EDIT-2.
-    #[test]
-    fn impossible_content_is_refused() {
-        let spoil: [fn(&mut TableInfo); 8] = [
-            |table| {
-                table.reclaimable = Some(Reclaimable {
-                    older_versions: 3,
-                    created_micros: 0,
-                });
-            },
-            |table| table.smallest.truncate(7),
-            |table| std::mem::swap(&mut table.smallest, &mut table.largest),
-            |table| table.smallest_sequence = SequenceNumber(10),
-            |table| table.largest_sequence = SequenceNumber(u64::MAX),
-            |table| table.tombstones = 3,
-            |table| table.entries = 0,
-            |table| table.number = FileNumber(0),
-        ];
-        for spoil in spoil {
-            let mut edit = VersionEdit::default();
-            let mut table = table(5);
-            spoil(&mut table);
-            edit.added.push((0, table));
-            assert!(VersionEdit::decode(&encode(&edit)).is_err(), "{edit:?}");
-        }
+    fn a_level_that_does_not_exist_and_a_field_twice_are_refused() {
         let level = VersionEdit {
             removed: vec![(LEVELS, FileNumber(1))],
             ..VersionEdit::default()

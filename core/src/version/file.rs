@@ -12,7 +12,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::edit::TableInfo;
+use super::table_info::TableInfo;
 use crate::cache::TableHandle;
 use crate::key::{FileNumber, KeyRef};
 use crate::sync::atomic::{AtomicBool, Ordering};

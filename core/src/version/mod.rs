@@ -15,6 +15,7 @@
 //!
 //! * `bounds.rs`    short bounds of tables with long keys
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
+//! * `table_info.rs`  the facts about a table in an edit   * `field.rs`  reads fields of an edit
 //! * `file.rs`      a live file, counted         * `manifest.rs` edits on disk, CURRENT
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
@@ -26,6 +27,7 @@ mod bounds;
 mod builder;
 mod edit;
 mod ends;
+mod field;
 mod file;
 mod foreign;
 mod identity;
@@ -34,6 +36,7 @@ mod lookup;
 mod manifest;
 mod salvage;
 mod set;
+mod table_info;
 
 use std::fmt;
 use std::ops::Range;
@@ -48,9 +51,7 @@ use crate::sync::Arc;
 pub(crate) use access::{Access, InMemory, Reading};
 pub(crate) use bounds::shorten;
 pub(crate) use builder::Builder;
-#[cfg(test)]
-pub(crate) use edit::Reclaimable;
-pub(crate) use edit::{LEVELS, TableInfo, VersionEdit};
+pub(crate) use edit::{LEVELS, VersionEdit};
 pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use identity::{
     Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,
@@ -63,6 +64,9 @@ pub(crate) use salvage::{Salvage, salvage};
 #[cfg(test)]
 pub(crate) use set::gain_of;
 pub(crate) use set::{FileNumbers, VersionSet};
+#[cfg(test)]
+pub(crate) use table_info::Reclaimable;
+pub(crate) use table_info::TableInfo;
 
 /// How many keys [`Version::feed_together`] takes at once. Each holds a cached block, and a thread has places for
 /// eight.

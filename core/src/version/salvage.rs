@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use super::edit::{TableInfo, VersionEdit};
+use super::edit::VersionEdit;
 use super::manifest::{ManifestReader, read_current};
+use super::table_info::TableInfo;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{FileKind, parse, table_path};

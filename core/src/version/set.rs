@@ -24,11 +24,12 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, TableInfo, VersionEdit};
+use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, VersionEdit};
 use super::file::ObsoleteFiles;
 use super::manifest::{
     ManifestReader, ManifestWriter, RECORDS_OFFSET, read_current, set_current, snapshot_records,
 };
+use super::table_info::TableInfo;
 use super::{Builder, Version};
 use crate::content::Sum;
 use crate::env::{DurableName, Env, PathKind};

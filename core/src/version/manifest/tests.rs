@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::env::{Call, Fault, FaultEnv, MemEnv};
-use crate::version::edit::{LEVELS, Reclaimable, TableInfo};
+use crate::version::edit::LEVELS;
+use crate::version::table_info::{Reclaimable, TableInfo};
 
 const NUMBER: FileNumber = FileNumber(1);
 
@@ -252,7 +253,7 @@ fn a_snapshot_is_cut_into_records_without_loss() {
     let mut whole = edit(3);
     for number in 1..=40 {
         let bound = vec![7; 100_000];
-        let table = super::super::edit::TableInfo {
+        let table = TableInfo {
             number: FileNumber(number),
             smallest: bound.clone(),
             largest: bound,
@@ -276,7 +277,7 @@ fn a_record_of_a_snapshot_ends_with_the_table_that_fills_it() {
     let with = |tables: u64, bytes: usize| {
         let mut whole = edit(3);
         for number in 1..=tables {
-            let table = super::super::edit::TableInfo {
+            let table = TableInfo {
                 number: FileNumber(number),
                 smallest: vec![7; 100],
                 largest: vec![7; bytes - 100 - 64],

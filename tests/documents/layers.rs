@@ -182,7 +182,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "mod",
             "access lookup file ends bounds",
             "edit",
-            "table_info",
+            "features table_info",
             "field",
         ],
     ),

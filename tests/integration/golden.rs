@@ -164,27 +164,70 @@ fn the_golden_database_of_format_2_has_every_form_of_its_files() {
     assert!(synced, "a synced write in the log");
 }
 
-#[test]
-fn a_database_of_a_later_format_is_unsupported_and_the_error_names_both_formats() {
+/// A copy of the golden directory that this build refuses, and the words that each error about it must have.
+fn refused(golden: &str) -> (TempDir, &'static [&'static str]) {
     let dir = tempfile::tempdir().unwrap();
-    let refused = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/refused/db");
-    for entry in std::fs::read_dir(refused).unwrap() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{golden}"));
+    for entry in std::fs::read_dir(path.join("db")).unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
-    let into = tempfile::tempdir().unwrap();
-    let refusals = [
-        DB::open(dir.path(), Options::new()).map(|_| ()),
-        DB::open(dir.path(), Options::new().read_only(true)).map(|_| ()),
-        DB::repair(dir.path(), into.path(), &Options::new()).map(|_| ()),
-    ];
-    for refusal in refusals {
-        let error = refusal.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-        let says = |what: &str| error.message().contains(what);
-        assert!(says("format 99") && says("formats 1 to 2"), "{error}");
+    match golden {
+        "refused-format" => (dir, &["MANIFEST-000017", "format 99", "formats 1 to 2"]),
+        "refused-feature" => (dir, &["MANIFEST-000001", "\"expiry\" and \"range-delete\""]),
+        other => panic!("{other}"),
     }
-    assert_eq!(format_version(dir.path()), 99, "nothing is changed");
+}
+
+#[test]
+fn a_database_of_a_later_format_or_with_a_later_feature_is_unsupported_and_the_error_says_why() {
+    for golden in ["refused-format", "refused-feature"] {
+        let (dir, words) = refused(golden);
+        let files = || -> Vec<_> {
+            let entries = std::fs::read_dir(dir.path()).unwrap();
+            let paths = entries.map(|entry| entry.unwrap().path());
+            let mut files: Vec<_> = paths
+                .map(|path| (std::fs::read(&path).unwrap(), path))
+                .collect();
+            files.sort();
+            files
+        };
+        let before = files();
+        let into = tempfile::tempdir().unwrap();
+        let refusals = [
+            DB::open(dir.path(), Options::new()).map(|_| ()),
+            DB::open(dir.path(), Options::new().read_only(true)).map(|_| ()),
+            DB::repair(dir.path(), into.path(), &Options::new()).map(|_| ()),
+        ];
+        for refusal in refusals {
+            let error = refusal.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            for word in words {
+                assert!(error.message().contains(word), "{word}: {error}");
+            }
+        }
+        let changed: Vec<_> = files()
+            .into_iter()
+            .filter(|file| !before.contains(file))
+            .collect();
+        let names = changed.iter().map(|(_, path)| path.file_name().unwrap());
+        assert!(
+            names.clone().all(|name| name == "LOCK" || name == "LOG"),
+            "{golden}: {names:?}"
+        );
+    }
+}
+
+#[test]
+fn the_features_of_a_database_that_this_build_refuses_are_shown() {
+    let (dir, _) = refused("refused-feature");
+    let path = dir.path().join("MANIFEST-000001");
+    let mut manifest = inspect::Manifest::open(&OsEnv::new(), &path).unwrap();
+    let mut shown = Vec::new();
+    while let Some(edit) = manifest.next_edit().unwrap() {
+        shown.extend(edit.features);
+    }
+    assert_eq!(shown, ["expiry", "range-delete"]);
 }
 
 /// The parts that a decoder finds in its file: entries of a table, operations of a log, edits of a manifest.
@@ -240,7 +283,7 @@ fn every_file_of_every_golden_database_is_decoded_or_refused_for_its_format() {
     let (mut decoded, mut refused) = (0, 0);
     for directory in std::fs::read_dir(root).unwrap() {
         let directory = directory.unwrap().path();
-        let is_refused = directory.ends_with("refused");
+        let is_refused = directory.ends_with("refused-format");
         for file in std::fs::read_dir(directory.join("db")).unwrap() {
             let path = file.unwrap().path();
             let shown = path.display();
@@ -256,5 +299,5 @@ fn every_file_of_every_golden_database_is_decoded_or_refused_for_its_format() {
             decoded += 1;
         }
     }
-    assert!(decoded >= 11 && refused == 1, "{refused} of {decoded}");
+    assert!(decoded >= 13 && refused == 1, "{refused} of {decoded}");
 }

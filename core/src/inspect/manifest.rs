@@ -74,7 +74,7 @@ impl Manifest {
         }
         // Until this edit has proved good.
         self.is_over = true;
-        let Some(edit) = self.reader.next_edit()? else {
+        let Some(edit) = self.reader.next_edit_of_any_feature()? else {
             return Ok(None);
         };
         let edit = Edit::new(edit)?;
@@ -93,6 +93,9 @@ pub struct Edit {
     pub format_version: Option<u64>,
     /// The name of the order of keys: always `bytewise`.
     pub comparator: Option<Vec<u8>>,
+    /// The names of the features that the database has from this edit on, in order. A build opens no database with a
+    /// feature that it does not know; there is none yet.
+    pub features: Vec<String>,
     /// The database's id. Random, and not 0.
     pub database: Option<u32>,
     /// Logs with a smaller number are not needed.
@@ -165,10 +168,12 @@ impl Edit {
     fn new(edit: VersionEdit) -> Result<Edit> {
         let (log_number, synced_log) = (edit.log_number(), edit.synced_log());
         let added = edit.added.into_iter();
+        let features = edit.features.names().map(str::to_string);
         Ok(Edit {
             format_version: edit.format_version,
             log_number,
             synced_log,
+            features: memory::collect(features, EDIT)?,
             comparator: edit.comparator,
             database: edit.database,
             next_file_number: edit.next_file_number,

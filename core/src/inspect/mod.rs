@@ -101,7 +101,7 @@ pub use crate::batch::Operation;
 pub use crate::filename::{FileKind, parse as file_kind};
 pub use log::{Log, LogEnd, LogHeader, LogRecord, Operations, Predecessor, Synced, operations};
 pub use manifest::{AddedTable, Bound, Current, Edit, Manifest};
-pub use table::{Entries, Entry, Properties, Table};
+pub use table::{Entries, Entry, FurtherBlock, Properties, Table};
 
 /// The error of a decoder whose caller adds the place of the damage.
 fn without_place(error: Error) -> Error {

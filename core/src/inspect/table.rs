@@ -48,6 +48,20 @@ pub struct Properties {
     pub created_micros: u64,
     /// The sum over its entries; `None` in a table of version 1.
     pub content_sum: Option<u64>,
+    /// The blocks that a later build added and a reader can do without; their content means nothing to this build.
+    pub further_blocks: Vec<FurtherBlock>,
+}
+
+/// A block that the properties name, of a kind that this build does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FurtherBlock {
+    /// The number of its kind: 8 to 15. A table with a block of an unknown smaller kind is `Unsupported`.
+    pub kind: u8,
+    /// The offset of its payload in the file, in bytes.
+    pub offset: u64,
+    /// The length of its payload as it is stored, in bytes.
+    pub bytes: u64,
 }
 
 /// One entry of a table: one version of a key.
@@ -85,6 +99,11 @@ impl Table {
     /// Its properties.
     pub fn properties(&self) -> Properties {
         let said = self.table.properties();
+        let further = said.further.iter().map(|block| FurtherBlock {
+            kind: block.kind,
+            offset: block.handle.offset,
+            bytes: block.handle.length,
+        });
         let codec = u8::try_from(said.compression).ok();
         Properties {
             entries: said.entries,
@@ -97,6 +116,7 @@ impl Table {
             compression: codec.and_then(Compression::from_u8),
             created_micros: said.created_micros,
             content_sum: said.content_sum,
+            further_blocks: further.collect(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::compression::Compression;
 use crate::content::Sum;
 use crate::env::{Env, MemEnv};
 use crate::error::{ErrorKind, Result};
+use crate::inspect;
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::sstable::BlockCache;
@@ -157,7 +158,17 @@ fn with_further(
     list: impl Fn(&mut Vec<FurtherBlock>),
 ) -> Result<Arc<Table>> {
     let env = MemEnv::new();
-    let (path, file_id) = (Path::new("/000001.sst"), 7);
+    write_with_further(&env, Path::new("/000001.sst"), further, list)
+}
+
+/// The same, in the file at `path`.
+fn write_with_further(
+    env: &MemEnv,
+    path: &Path,
+    further: &[(u8, &[u8])],
+    list: impl Fn(&mut Vec<FurtherBlock>),
+) -> Result<Arc<Table>> {
+    let file_id = 7;
     let file = env.create_new(path).unwrap();
     let mut builder = Builder::new(file.clone(), path.into(), file_id, TableOptions::default())?;
     let trailer = Trailer::new(SequenceNumber(3), ValueKind::Put);
@@ -239,6 +250,25 @@ fn further_blocks_that_may_be_skipped_are_and_others_are_unsupported() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn further_blocks_are_shown() {
+    let (env, path) = (MemEnv::new(), Path::new("/000001.sst"));
+    write_with_further(&env, path, &[(8, b"later"), (15, b"")], |_| {}).unwrap();
+    let table = inspect::Table::open(&env, path).unwrap();
+    let shown = table.properties().further_blocks;
+    let first = shown[0].offset;
+    let after = first + 5 + BLOCK_TRAILER_BYTES as u64;
+    let found: Vec<_> = shown
+        .iter()
+        .map(|block| (block.kind, block.offset, block.bytes))
+        .collect();
+    assert_eq!(found, [(8, first, 5), (15, after, 0)]);
+    let bytes = env.open_read(path).unwrap();
+    let mut payload = [0; 5];
+    bytes.read_at(first, &mut payload).unwrap();
+    assert_eq!(&payload, b"later");
 }
 
 /// TABLE-1 and TABLE-2.

@@ -281,7 +281,7 @@ fn file_numbers_begin_behind_those_in_use() {
     // A database made of tables opens, and its next file number is after the largest.
     let env = disk();
     let made = vec![(0, table(&env, 30)), (1, table(&env, 20))];
-    VersionSet::create_from(&*env, dir(), made, SequenceNumber(30)).unwrap();
+    VersionSet::create_from(&*env, dir(), made, SequenceNumber(30), Features::default()).unwrap();
     let set = recover(&env).unwrap();
     assert_eq!(tables(&set.current()), [(0, 30), (1, 20)]);
     assert_eq!(set.manifest_number(), FileNumber(31));

@@ -9,6 +9,7 @@
 //! Elsewhere: the facts about an added table (`table_info.rs`), where a file stores edits (`manifest.rs`), and how
 //! they change a version (`builder.rs`).
 
+use super::features::Features;
 use super::field::{bytes, once, varint};
 use super::table_info::TableInfo;
 use crate::coding::{FIRST_SKIPPABLE, put_length_prefixed, put_varint};
@@ -52,6 +53,8 @@ const EDIT: &str = "an edit of the manifest";
 pub(crate) struct VersionEdit {
     pub(crate) format_version: Option<u64>,
     pub(crate) comparator: Option<Vec<u8>>,
+    /// Features that the database has from now on.
+    pub(crate) features: Features,
     pub(crate) keyspace: Option<u64>,
     /// Random and not 0. A manifest that an earlier build began has none.
     pub(crate) database: Option<u32>,
@@ -105,8 +108,10 @@ impl VersionEdit {
         self.removed.push((level, number));
     }
 
-    /// Appends the encoded edit.
+    /// Appends the encoded edit. The features come first, because an unknown one may be why a reader does not understand
+    /// what follows.
     pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
+        self.features.encode_to(TAG_FEATURE, out);
         let mut number = |tag: u64, value: Option<u64>| {
             if let Some(value) = value {
                 put_varint(out, tag);
@@ -146,12 +151,16 @@ impl VersionEdit {
     /// Decodes an edit.
     ///
     /// For damage returns `Internal`; the caller turns that into `Corruption` with file and offset. An unknown tag, a
-    /// newer format, another comparator or keyspace is `Unsupported`.
+    /// newer format, another comparator or keyspace is `Unsupported`. Who applies the edit must check its features
+    /// first ([`Features::check_known`]).
     pub(crate) fn decode(encoded: &[u8]) -> Result<VersionEdit> {
         let mut input = encoded;
         let mut edit = VersionEdit::default();
         while !input.is_empty() {
-            edit.decode_field(&mut input)?;
+            if let Err(error) = edit.decode_field(&mut input) {
+                // An unknown feature explains an unknown field.
+                return edit.features.check_known().and(Err(error));
+            }
         }
         edit.check_meaning()?;
         Ok(edit)
@@ -174,10 +183,7 @@ impl VersionEdit {
                 Ok(database @ 1..) => once(&mut self.database, database),
                 _ => Err(Error::internal("the database's id is impossible")),
             },
-            TAG_FEATURE => Err(Error::unsupported(format!(
-                "the database uses the feature {:?}, which this build does not know",
-                String::from_utf8_lossy(bytes(input)?)
-            ))),
+            TAG_FEATURE => self.features.decode_one(input),
             TAG_LOG_NUMBER => once(&mut self.log_number, FileNumber(varint(input)?)),
             TAG_SYNCED_LOG => once(&mut self.synced_log, FileNumber(varint(input)?)),
             TAG_NEXT_FILE_NUMBER => once(&mut self.next_file_number, FileNumber(varint(input)?)),
@@ -339,13 +345,26 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_that_is_not_known_is_named() {
-        let mut encoded = encode(&full());
-        put_varint(&mut encoded, TAG_FEATURE);
-        put_length_prefixed(&mut encoded, b"range-delete");
+    fn features_are_encoded_first_and_an_unknown_one_explains_an_unknown_field() {
+        let mut edit = full();
+        edit.features = Features::named(&["merge", "range-delete"]);
+        let mut encoded = encode(&edit);
+        assert_eq!(encoded[..7], *b"\x0c\x05merge");
+        assert_eq!(VersionEdit::decode(&encoded).unwrap(), edit);
+        encoded.extend_from_slice(&[LAST_TAG as u8 + 1, 0]);
         let error = VersionEdit::decode(&encoded).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.message().contains("\"range-delete\""), "{error}");
+        let message = error.message();
+        assert!(
+            message.contains("\"merge\" and \"range-delete\""),
+            "{error}"
+        );
+        // With known features it is the field that is named.
+        edit.features = Features::known_to_tests();
+        let mut encoded = encode(&edit);
+        encoded.extend_from_slice(&[LAST_TAG as u8 + 1, 0]);
+        let error = VersionEdit::decode(&encoded).unwrap_err();
+        assert!(error.message().contains("field 13"), "{error}");
     }
 
     #[test]

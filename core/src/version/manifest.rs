@@ -541,8 +541,19 @@ impl ManifestReader {
         Ok(id_behind(checksum, RECORDS_OFFSET, &parts))
     }
 
-    /// The next edit; `None` after the last that counts.
+    /// The next edit; `None` after the last that counts. `Unsupported` if it names a feature that this build does not
+    /// know (FEATURE-2).
     pub(crate) fn next_edit(&mut self) -> Result<Option<VersionEdit>> {
+        let edit = self.next_edit_of_any_feature()?;
+        if let Some(edit) = &edit {
+            let known = edit.features.check_known();
+            known.map_err(|error| error.context(self.path.display()))?;
+        }
+        Ok(edit)
+    }
+
+    /// The next edit, whatever its features, to show it and not to apply it.
+    pub(crate) fn next_edit_of_any_feature(&mut self) -> Result<Option<VersionEdit>> {
         if self.offset < self.slot.length {
             let payload = self.read_record(self.slot.length)?;
             return self.decode(&payload).map(Some);

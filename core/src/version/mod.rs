@@ -17,6 +17,7 @@
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `table_info.rs`  the facts about a table in an edit   * `field.rs`  reads fields of an edit
 //! * `file.rs`      a live file, counted         * `manifest.rs` edits on disk, CURRENT
+//! * `features.rs`  what a reader must know besides the format version
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
 //! * `iter.rs`      walks one level              * `set.rs`      the current version and its durable history
@@ -27,6 +28,7 @@ mod bounds;
 mod builder;
 mod edit;
 mod ends;
+mod features;
 mod field;
 mod file;
 mod foreign;
@@ -52,6 +54,7 @@ pub(crate) use access::{Access, InMemory, Reading};
 pub(crate) use bounds::shorten;
 pub(crate) use builder::Builder;
 pub(crate) use edit::{LEVELS, VersionEdit};
+pub(crate) use features::Features;
 pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use identity::{
     Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,

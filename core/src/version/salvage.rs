@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::edit::VersionEdit;
+use super::features::Features;
 use super::manifest::{ManifestReader, read_current};
 use super::table_info::TableInfo;
 use crate::env::{Env, PathKind};
@@ -25,6 +26,8 @@ pub(crate) struct Salvage {
     pub(crate) log_number: FileNumber,
     /// The id of the database; 0 if not known.
     pub(crate) database: u32,
+    /// The features that its tables and logs may need.
+    pub(crate) features: Features,
     /// A log with synced records, unless `log_number` is larger.
     pub(crate) synced_log: FileNumber,
     pub(crate) last_sequence: SequenceNumber,
@@ -127,6 +130,7 @@ impl Salvage {
             "VERSION-4: a table is live or removed, not both"
         );
         self.log_number = self.log_number.max(edit.log_number.unwrap_or_default());
+        self.features.add(&edit.features);
         self.database = self.database.max(edit.database.unwrap_or_default());
         self.synced_log = self.synced_log.max(edit.synced_log.unwrap_or_default());
         self.last_sequence = self

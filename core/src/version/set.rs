@@ -25,6 +25,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, VersionEdit};
+use super::features::Features;
 use super::file::ObsoleteFiles;
 use super::manifest::{
     ManifestReader, ManifestWriter, RECORDS_OFFSET, read_current, set_current, snapshot_records,
@@ -69,6 +70,8 @@ pub(crate) struct VersionSet {
     obsolete: Arc<ObsoleteFiles>,
     /// The id of the database; 0 if not known yet.
     database: u32,
+    /// What every manifest from now on names (FEATURE-1).
+    features: Features,
     log_number: FileNumber,
     synced_log: FileNumber,
     last_sequence: SequenceNumber,
@@ -111,6 +114,7 @@ impl VersionSet {
             current: Arc::new(Version::empty()),
             numbers: Arc::new(FileNumbers(AtomicU64::new(FIRST_MANIFEST.0 + 1))),
             obsolete,
+            features: Features::default(),
             log_number: FileNumber(0),
             synced_log: FileNumber(0),
             last_sequence: SequenceNumber(0),
@@ -135,12 +139,13 @@ impl VersionSet {
     /// repair. The tables must be durable (their directory entries need not be), and there must be no CURRENT. Until
     /// this returns, `dir` either does not open or opens completely.
     ///
-    /// `last_sequence`: at least the largest number in any table.
+    /// `last_sequence`: at least the largest number in any table. `features`: all that the tables may need (FEATURE-1).
     pub(crate) fn create_from(
         env: &dyn Env,
         dir: &Path,
         tables: Vec<(usize, TableInfo)>,
         last_sequence: SequenceNumber,
+        features: Features,
     ) -> Result<()> {
         debug_assert!(
             tables
@@ -154,6 +159,7 @@ impl VersionSet {
         let edit = VersionEdit {
             format_version: Some(FORMAT_VERSION),
             comparator: Some(COMPARATOR.to_vec()),
+            features,
             keyspace: Some(DEFAULT_KEYSPACE),
             database: Some(new_database(env)?),
             log_number: Some(FileNumber(0)),
@@ -206,6 +212,7 @@ impl VersionSet {
             numbers: Arc::new(FileNumbers(AtomicU64::new(next))),
             obsolete,
             database: recovered.database,
+            features: recovered.features,
             log_number: recovered.log_number,
             synced_log: recovered.synced_log,
             last_sequence: recovered.last_sequence,
@@ -298,6 +305,7 @@ impl VersionSet {
                 .all(|(_, table)| self.current.holds(table.number)),
             "SET-1: the version holds the tables of its edit"
         );
+        self.features.add(&edit.features);
         self.log_number = edit.log_number.unwrap_or(self.log_number);
         self.synced_log = edit.synced_log.unwrap_or(self.synced_log);
         self.last_sequence = edit
@@ -472,9 +480,12 @@ impl VersionSet {
             "SET-4: every table's number was given out"
         );
         let files = version.all_files();
+        let mut features = self.features.clone();
+        features.add(&edit.features);
         VersionEdit {
             format_version: Some(FORMAT_VERSION),
             comparator: Some(COMPARATOR.to_vec()),
+            features,
             keyspace: Some(DEFAULT_KEYSPACE),
             database: (self.database != 0).then_some(self.database),
             log_number: Some(edit.log_number.unwrap_or(self.log_number)),
@@ -509,6 +520,7 @@ impl VersionSet {
         let is_same = number == self.manifest_number
             && read.log_number == self.log_number
             && (read.database == self.database || read.database == 0)
+            && read.features == self.features
             && read.last_sequence == self.last_sequence
             && tables(&read.version) == tables(&self.current);
         if !is_same {
@@ -556,6 +568,11 @@ impl VersionSet {
         self.log_and_apply(edit, Sum::default())?;
         debug_assert!(self.synced_log == number, "SYNC-2: the log is recorded");
         Ok(())
+    }
+
+    /// The features of the database.
+    pub(crate) fn features(&self) -> &Features {
+        &self.features
     }
 
     /// A log with a synced record, or 0. It exists unless [`VersionSet::log_number`] is larger.
@@ -628,6 +645,7 @@ fn new_database(env: &dyn Env) -> Result<u32> {
 struct Recovered {
     version: Version,
     database: u32,
+    features: Features,
     log_number: FileNumber,
     synced_log: FileNumber,
     last_sequence: SequenceNumber,
@@ -639,6 +657,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     let mut builder = Builder::new(&empty, obsolete.clone());
     let (mut log_number, mut next_file_number, mut last_sequence) = (None, None, None);
     let (mut synced_log, mut database) = (None, None);
+    let mut features = Features::default();
     let mut is_first = true;
     while let Some(edit) = reader.next_edit()? {
         let is_whole = edit.format_version.is_some()
@@ -656,6 +675,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
         log_number = log_number.max(edit.log_number);
         synced_log = synced_log.max(edit.synced_log);
         database = database.or(edit.database);
+        features.add(&edit.features);
         next_file_number = next_file_number.max(edit.next_file_number);
         last_sequence = last_sequence.max(edit.last_sequence);
     }
@@ -680,6 +700,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     Ok(Recovered {
         version,
         database: database.unwrap_or_default(),
+        features,
         log_number,
         synced_log: synced_log.unwrap_or_default(),
         last_sequence,

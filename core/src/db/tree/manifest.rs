@@ -6,7 +6,7 @@ use super::Tree;
 use crate::error::Result;
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Arc;
-use crate::version::Version;
+use crate::version::{Features, Version};
 use crate::wal::{Expected, SyncedLog};
 
 impl Tree {
@@ -15,10 +15,11 @@ impl Tree {
         self.versions.lock().log_number()
     }
 
-    /// The durable version, and the last sequence number that the manifest names with it.
-    pub(in crate::db) fn durable_version(&self) -> (Arc<Version>, SequenceNumber) {
+    /// The durable version, and the features and the last sequence number that the manifest names with it.
+    pub(in crate::db) fn durable_version(&self) -> (Arc<Version>, Features, SequenceNumber) {
         let versions = self.versions.lock();
-        (versions.current(), versions.last_sequence())
+        let features = versions.features().clone();
+        (versions.current(), features, versions.last_sequence())
     }
 
     /// The manifest's current facts about the logs, except SYNCED.

@@ -40,7 +40,7 @@ impl Database {
             // CHECKPOINT-1.
             self.commit.flush_all()?;
         }
-        let (version, mut last_sequence) = self.tree.durable_version();
+        let (version, features, mut last_sequence) = self.tree.durable_version();
         // After the load, because a closed database has an empty superversion.
         self.context.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();
@@ -64,7 +64,7 @@ impl Database {
             }
         }
         // Syncs the directory before it makes CURRENT (CHECKPOINT-3).
-        VersionSet::create_from(self.context.env(), dir, tables, last_sequence)
+        VersionSet::create_from(self.context.env(), dir, tables, last_sequence, features)
     }
 
     /// Makes `to` a hard link to `from`, which has `size` bytes. Copies the file if it cannot be linked: `to` is on

@@ -70,6 +70,76 @@ fn what_was_applied_is_recovered() {
     assert!(again.numbers.allocate() >= next);
 }
 
+/// FEATURE-1.
+#[test]
+fn a_feature_is_kept_by_every_later_manifest_and_by_a_copy() {
+    let (env, mut set) = created();
+    assert_eq!(*set.features(), Features::default());
+    let edit = VersionEdit {
+        features: Features::known_to_tests(),
+        ..VersionEdit::default()
+    };
+    set.log_and_apply_any(edit).unwrap();
+    assert_eq!(*set.features(), Features::known_to_tests());
+    // Each set replaces the manifest that it finds with its first edit, so the third reads a snapshot of a snapshot.
+    for _ in 0..3 {
+        let before = set.manifest_number();
+        set = recover(&env).unwrap();
+        assert_eq!(*set.features(), Features::known_to_tests());
+        let new = table(&set);
+        set.log_and_apply_any(adding(0, new)).unwrap();
+        assert_ne!(set.manifest_number(), before);
+        set.check_disk().unwrap();
+    }
+    let mut faults = Vec::new();
+    let salvaged = crate::version::salvage(&env, &dir(), &mut faults).unwrap();
+    assert_eq!(salvaged.features, Features::known_to_tests());
+    set.features = Features::default();
+    assert!(set.check_disk().is_err(), "memory and disk differ");
+
+    let copy = MemEnv::new();
+    copy.create_dir_all(&dir()).unwrap();
+    let last = SequenceNumber(9);
+    VersionSet::create_from(&copy, &dir(), Vec::new(), last, salvaged.features).unwrap();
+    assert_eq!(
+        *recover(&copy).unwrap().features(),
+        Features::known_to_tests()
+    );
+}
+
+/// FEATURE-2.
+#[test]
+fn a_database_with_an_unknown_feature_is_refused_and_its_manifest_is_shown() {
+    let (env, mut set) = created();
+    let edit = VersionEdit {
+        features: Features::named(&["a-later-one"]),
+        ..VersionEdit::default()
+    };
+    set.log_and_apply_any(edit).unwrap();
+    let mut faults = Vec::new();
+    let refusals = [
+        recover(&env).map(|_| ()),
+        set.check_disk().map(|_| ()),
+        crate::version::salvage(&env, &dir(), &mut faults).map(|_| ()),
+    ];
+    for refusal in refusals {
+        let error = refusal.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        let says = |what: &str| error.message().contains(what);
+        assert!(
+            says("MANIFEST-000001") && says("\"a-later-one\""),
+            "{error}"
+        );
+    }
+    let mut manifest =
+        crate::inspect::Manifest::open(&env, &manifest_path(&dir(), FileNumber(1))).unwrap();
+    let mut shown = Vec::new();
+    while let Some(edit) = manifest.next_edit().unwrap() {
+        shown.push(edit.features);
+    }
+    assert_eq!(shown, [Vec::new(), vec!["a-later-one".to_string()]]);
+}
+
 #[test]
 fn a_removed_file_is_queued_after_its_last_reader() {
     let (_env, mut set) = created();

@@ -147,7 +147,8 @@ impl Repair<'_> {
         for (path, _) in &replayed {
             env.remove_file(path)?;
         }
-        VersionSet::create_from(env, self.into, merged, self.report.last_sequence)?;
+        let last_sequence = self.report.last_sequence;
+        VersionSet::create_from(env, self.into, merged, last_sequence, manifest.features)?;
         Ok(self.report)
     }
 

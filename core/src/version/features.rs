@@ -1,0 +1,102 @@
+//! `Features`: what a build must know, besides the format version, to read a database without giving wrong answers.
+//!
+//! Layout: docs/format.md, "Version edit", field 12.
+//!
+//! * FEATURE-1  The edit that names a feature is durable before, or with, the first record or table that needs it. Every
+//!              later manifest, checkpoint and repaired database names it again.
+//! * FEATURE-2  A build that does not know a feature refuses the database. Only `inspect` reads its manifest.
+
+use std::collections::BTreeSet;
+
+use super::field::bytes;
+use crate::coding::{put_length_prefixed, put_varint};
+use crate::error::{Error, Result};
+
+/// The features that this build knows. Unit tests have one of their own, because nothing else needs one yet.
+const KNOWN: &[&str] = match cfg!(test) {
+    true => &["known-to-tests"],
+    false => &[],
+};
+
+/// The longest name, in bytes.
+const MAX_NAME_BYTES: usize = 32;
+/// An edit with more names is damaged.
+const MAX_NAMES: usize = 64;
+
+/// A set of names of features.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Features(BTreeSet<String>);
+
+impl Features {
+    /// A set of these names.
+    #[cfg(test)]
+    pub(crate) fn named(names: &[&str]) -> Features {
+        Features(names.iter().map(|name| name.to_string()).collect())
+    }
+
+    /// The features that this build knows, of which unit tests have one.
+    #[cfg(test)]
+    pub(crate) fn known_to_tests() -> Features {
+        Features::named(KNOWN)
+    }
+
+    /// The names, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Adds those of `other`.
+    pub(crate) fn add(&mut self, other: &Features) {
+        self.0.extend(other.0.iter().cloned());
+    }
+
+    /// Appends one field for each name.
+    pub(super) fn encode_to(&self, tag: u64, out: &mut Vec<u8>) {
+        debug_assert!(self.0.len() <= MAX_NAMES, "FEATURE-1: it can be read again");
+        for name in &self.0 {
+            debug_assert!(is_name(name.as_bytes()), "FEATURE-1: it can be read again");
+            put_varint(out, tag);
+            put_length_prefixed(out, name.as_bytes());
+        }
+    }
+
+    /// Reads the content of one field.
+    pub(super) fn decode_one(&mut self, input: &mut &[u8]) -> Result<()> {
+        let name = bytes(input)?;
+        if !is_name(name) {
+            return Err(Error::internal("the name of a feature is impossible"));
+        }
+        if self.0.len() == MAX_NAMES {
+            return Err(Error::internal("it names too many features"));
+        }
+        match self.0.insert(String::from_utf8_lossy(name).into_owned()) {
+            true => Ok(()),
+            false => Err(Error::internal("a version edit names a feature twice")),
+        }
+    }
+
+    /// Refuses a database with features that this build does not know (FEATURE-2).
+    pub(crate) fn check_known(&self) -> Result<()> {
+        let unknown: Vec<String> = self
+            .names()
+            .filter(|name| !KNOWN.contains(name))
+            .map(|name| format!("{name:?}"))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!(
+            "the database uses {}, which this build does not know; a newer AiDb does",
+            unknown.join(" and ")
+        )))
+    }
+}
+
+/// Whether AiDb would give a feature this name.
+fn is_name(name: &[u8]) -> bool {
+    let may_have = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.iter().all(may_have)
+}
+
+#[cfg(test)]
+mod tests;

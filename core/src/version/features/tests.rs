@@ -1,0 +1,52 @@
+//! Tests of the names of features.
+
+use super::*;
+use crate::error::ErrorKind;
+
+fn decode(contents: &[&[u8]]) -> Result<Features> {
+    let mut features = Features::default();
+    for content in contents {
+        let mut field = Vec::new();
+        put_length_prefixed(&mut field, content);
+        let mut input = &field[..];
+        features.decode_one(&mut input)?;
+        assert_eq!(input, b"");
+    }
+    Ok(features)
+}
+
+#[test]
+fn names_have_1_to_32_bytes_of_letters_digits_and_hyphens() {
+    let longest = [b'a'; MAX_NAME_BYTES];
+    for name in [&b"a"[..], b"range-delete", b"2", &longest] {
+        let found = decode(&[name]).unwrap();
+        assert_eq!(found.names().collect::<String>().as_bytes(), name);
+    }
+    let too_long = [b'a'; MAX_NAME_BYTES + 1];
+    for name in [&b""[..], b"A", b"a b", b"a\0", b"\xff", &too_long] {
+        assert!(decode(&[name]).is_err(), "{name:?}");
+    }
+}
+
+#[test]
+fn an_edit_names_each_feature_once_and_at_most_64() {
+    assert!(decode(&[b"merge", b"expiry"]).is_ok());
+    assert!(decode(&[b"merge", b"expiry", b"merge"]).is_err());
+    let names: Vec<String> = (0..=MAX_NAMES).map(|number| number.to_string()).collect();
+    let names: Vec<&[u8]> = names.iter().map(String::as_bytes).collect();
+    assert!(decode(&names[..MAX_NAMES]).is_ok());
+    assert!(decode(&names).is_err());
+}
+
+/// FEATURE-2.
+#[test]
+fn every_unknown_feature_is_named_and_a_known_one_is_not() {
+    Features::known_to_tests().check_known().unwrap();
+    let mut features = Features::named(&["range-delete", "merge"]);
+    features.add(&Features::known_to_tests());
+    let error = features.check_known().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let says = error.message();
+    assert!(says.contains("\"merge\" and \"range-delete\""), "{error}");
+    assert!(!says.contains(KNOWN[0]), "{error}");
+}

@@ -89,7 +89,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "location",
         ],
     ),
-    ("db/logs", &["mod", "blank_log sync_group"]),
+    ("db/logs", &["mod", "blank_log needs sync_group"]),
     ("db/order", &["mod", "publish"]),
     ("db/read", &["mod", "cursor", "holds", "source"]),
     ("db/space", &["mod", "policy"]),
@@ -191,7 +191,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &[
             "chain_reader",
             "chain",
-            "reader synced_file writer",
+            "durable_log reader synced_file writer",
             "format",
             "synced",
         ],

@@ -167,11 +167,12 @@ fn the_check_of_the_disk_compares_it_with_what_is_in_memory() {
 fn a_synced_log_is_noted_once_and_recovered() {
     let env = disk();
     let (mut set, _) = created(&env);
-    let name = crate::env::Names::made_from_now(&*env)
-        .sync(&*env, dir())
-        .unwrap();
+    let durable = |log| {
+        let name = crate::env::Names::made_from_now(&*env);
+        crate::wal::DurableLog::new(FileNumber(log), name.sync(&*env, dir()).unwrap())
+    };
     assert_eq!(set.synced_log(), FileNumber(0));
-    set.note_synced_log(FileNumber(9), &name).unwrap();
+    set.note_synced_log(&durable(9)).unwrap();
     assert_eq!(set.synced_log(), FileNumber(9));
     let again = recover(&env).unwrap();
     assert_eq!(
@@ -180,7 +181,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     );
     let writes = env.count(Call::Write);
     for known in [3, 9] {
-        set.note_synced_log(FileNumber(known), &name).unwrap();
+        set.note_synced_log(&durable(known)).unwrap();
     }
     assert_eq!(env.count(Call::Write), writes);
     assert_eq!(set.synced_log(), FileNumber(9));
@@ -191,7 +192,7 @@ fn a_synced_log_is_noted_once_and_recovered() {
     };
     set.log_and_apply_any(edit).unwrap();
     let writes = env.count(Call::Write);
-    set.note_synced_log(FileNumber(12), &name).unwrap();
+    set.note_synced_log(&durable(12)).unwrap();
     assert_eq!(env.count(Call::Write), writes);
 }
 

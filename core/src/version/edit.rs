@@ -13,11 +13,11 @@ use super::features::Features;
 use super::field::{bytes, once, varint};
 use super::table_info::TableInfo;
 use crate::coding::{FIRST_SKIPPABLE, put_length_prefixed, put_varint};
-use crate::env::DurableName;
 use crate::error::{Error, Result};
 use crate::filename::LAST_FIRST_NUMBER;
 use crate::key::{FileNumber, SequenceNumber};
 use crate::memory;
+use crate::wal::DurableLog;
 
 /// The number of levels: 0 to 6.
 pub(crate) const LEVELS: usize = 7;
@@ -73,8 +73,8 @@ pub(crate) struct VersionEdit {
 impl VersionEdit {
     /// Makes `log` the oldest needed one. Its name must be durable (FLUSH-2), because from now on its absence is
     /// damage.
-    pub(crate) fn begin_logs_with(&mut self, log: FileNumber, _: &DurableName) {
-        self.log_number = Some(log);
+    pub(crate) fn begin_logs_with(&mut self, log: &DurableLog) {
+        self.log_number = Some(log.number());
     }
 
     /// An edit that makes `log` the oldest needed one, without a proof that its name is durable.

@@ -33,12 +33,13 @@ use super::manifest::{
 use super::table_info::TableInfo;
 use super::{Builder, Version};
 use crate::content::Sum;
-use crate::env::{DurableName, Env, PathKind};
+use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::wal::DurableLog;
 
 /// The manifest of a new database; the only one that an interrupted creation leaves.
 pub(super) const FIRST_MANIFEST: FileNumber = FileNumber(1);
@@ -554,9 +555,10 @@ impl VersionSet {
         self.numbers.clone()
     }
 
-    /// Records durably that the log `number`, whose name is durable, has a synced record. So its absence is later
-    /// recognised as damage, and not taken for the result of a crash.
-    pub(crate) fn note_synced_log(&mut self, number: FileNumber, _: &DurableName) -> Result<()> {
+    /// Records durably that `log` has a synced record. So its absence is later recognised as damage, and not taken for
+    /// the result of a crash.
+    pub(crate) fn note_synced_log(&mut self, log: &DurableLog) -> Result<()> {
+        let number = log.number();
         if number <= self.log_number.max(self.synced_log) {
             return Ok(());
         }

@@ -18,6 +18,7 @@
 
 mod chain;
 mod chain_reader;
+mod durable_log;
 mod format;
 mod reader;
 mod synced;
@@ -28,6 +29,7 @@ mod writer;
 
 pub(crate) use chain::{Expected, Joint, LogChain, Numbers};
 pub(crate) use chain_reader::{ChainReader, Committed};
+pub(crate) use durable_log::DurableLog;
 pub(crate) use format::{LogId, Payload, Predecessor, begins_log};
 pub(crate) use reader::{Opened, Part, Reader, Record};
 pub(crate) use synced::Synced;

@@ -74,9 +74,9 @@ impl Commit {
         if self.tree.log_number() >= log.number() {
             return Ok(());
         }
-        let name = log.sync_name(self.context.env(), self.context.dir())?;
+        let durable = log.sync_name(self.context.env(), self.context.dir())?;
         let mut edit = VersionEdit::default();
-        edit.begin_logs_with(log.number(), &name);
+        edit.begin_logs_with(&durable);
         self.tree.install(edit, Sum::default(), |_| {})
     }
 }

@@ -79,6 +79,8 @@ impl Database {
         let last = self.commit.let_go(&active);
         self.logs.let_go();
         self.tree.let_go(active, last);
+        self.tree.tables().close();
+        self.tree.block_cache().close();
         self.space.let_go();
     }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::background::start_threads;
 use super::recovery::{Recovered, replay};
 use super::{Closing, Database, check_path, incomplete};
+use crate::cache::TableCache;
 use crate::content::Sum;
 use crate::db::commit::{Commit, Log};
 use crate::db::context::Context;
@@ -25,16 +26,17 @@ use crate::db::logs::{LogFile, Logs, log_numbers};
 use crate::db::order::Order;
 use crate::db::read::Walks;
 use crate::db::space::Space;
-use crate::db::tree::{Ground, Grown, STOP_FACTOR, SuperVersion, Tree};
-use crate::env::{DirLock, DurableName, Env, MemEnv, Names, PathKind};
+use crate::db::tree::{Common, STOP_FACTOR, SuperVersion, Tree};
+use crate::env::{DirLock, Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
 use crate::memory;
 use crate::memtable::{Memtable, SpareChunks};
 use crate::options::{InfoLog, OnOneLine, Options};
+use crate::sstable::BlockCache;
 use crate::sync::Arc;
 use crate::version::{Contents, ObsoleteFiles, VersionEdit, VersionSet, inspect, not_a_directory};
-use crate::wal::{Expected, LogId, SyncedFile, SyncedLog, Writer};
+use crate::wal::{DurableLog, Expected, LogId, SyncedFile, SyncedLog, Writer};
 
 /// The process keeps this many descriptors for files other than tables.
 const OTHER_FILES: u64 = 24;
@@ -106,7 +108,7 @@ struct FirstLog {
     writer: Writer,
     file: Arc<LogFile>,
     /// `None` if it is not on disk (OPEN-3).
-    durable_name: Option<DurableName>,
+    durable: Option<DurableLog>,
     synced_file: Option<SyncedFile>,
     memtable: Arc<Memtable>,
     spare_chunks: Arc<SpareChunks>,
@@ -216,7 +218,7 @@ fn begin_log(
 ) -> Result<FirstLog> {
     let name = Names::made_from_now(env);
     let (dir, options) = (&place.dir, &place.options);
-    let (writer, durable_name) = start_log(env, dir, versions, recovered, options, name)?;
+    let (writer, durable) = start_log(env, dir, versions, recovered, options, name)?;
     let file = LogFile::new(
         writer.number(),
         writer.log_id(),
@@ -237,7 +239,7 @@ fn begin_log(
     Ok(FirstLog {
         writer,
         file,
-        durable_name,
+        durable,
         synced_file,
         memtable: Arc::new(memtable),
         spare_chunks,
@@ -256,10 +258,10 @@ fn settle_directory(
     names: &[String],
 ) -> Result<()> {
     let mut edit = VersionEdit::default();
-    if let Some(name) = &log.durable_name
+    if let Some(durable) = &log.durable
         && recovered.sealed.is_empty()
     {
-        edit.begin_logs_with(log.writer.number(), name);
+        edit.begin_logs_with(durable);
     }
     versions.log_and_apply(edit, Sum::default())?;
     for error in remove_orphans(env, &place.dir, names, versions, recovered) {
@@ -294,8 +296,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let locks = Family::new();
     let versions = Arc::new(locks.lock(Rank::Versions, versions));
     let to_note = Arc::clone(&versions);
-    let note_synced =
-        Box::new(move |log, name: &DurableName| to_note.lock().note_synced_log(log, name));
+    let note_synced = Box::new(move |log: &DurableLog| to_note.lock().note_synced_log(log));
 
     let context = Context::new(place.dir, env, place.options, place.info_log);
     let context = Arc::new(context);
@@ -311,23 +312,22 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         first,
     );
     let logs = Arc::new(logs);
-    let ground = Ground {
+    let block_cache = BlockCache::new(context.options().block_cache_size as usize);
+    let (env, dir) = (context.shared_env(), context.dir());
+    let common = Common {
         context: Arc::clone(&context),
         order: Arc::clone(&order),
         space: Arc::clone(&space),
         logs: Arc::clone(&logs),
         doorbell: found.doorbell,
         locks,
-    };
-    let grown = Grown {
-        superversion,
+        tables: TableCache::new(env, dir, Arc::clone(&block_cache), open_tables),
+        block_cache,
         versions,
         file_numbers,
         obsolete: found.obsolete,
-        spare_chunks: log.spare_chunks,
-        open_tables,
     };
-    let tree = Arc::new(Tree::new(ground, grown));
+    let tree = Arc::new(Tree::new(common, superversion, log.spare_chunks));
     let log = Log::new(log.writer, log.file, log.memtable, last_sequence);
     let log = locks.lock(Rank::Log, log);
     let closing = Closing {
@@ -395,7 +395,7 @@ fn start_log(
     recovered: &Recovered,
     options: &Options,
     name: Names,
-) -> Result<(Writer, Option<DurableName>)> {
+) -> Result<(Writer, Option<DurableLog>)> {
     let (number, expected) = (versions.numbers().allocate(), options.write_buffer_size);
     let id = LogId {
         database: versions.database(),
@@ -416,8 +416,8 @@ fn start_log(
     let writer = Writer::create(env, dir, number, id, recovered.end, expected)?;
     // This covers CURRENT too: an earlier process may have renamed it and been killed before it
     // synced that.
-    let durable_name = name.sync(env, dir)?;
-    Ok((writer, Some(durable_name)))
+    let durable = DurableLog::new(number, name.sync(env, dir)?);
+    Ok((writer, Some(durable)))
 }
 
 /// An environment in which only `dir` exists. A database opened read-only writes there what it must

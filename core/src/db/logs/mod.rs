@@ -1,12 +1,14 @@
 //! The files of the write-ahead log: making the next one, how far they are durable, and removing old ones.
 //!
-//! `commit/` decides what goes into a log. Locks: the sync group's own, a leaf.
+//! `commit/` decides what goes into a log. Locks: those of the sync group and of the trees' needs, leaves.
 
 use std::path::Path;
 
+pub(super) use self::needs::TreeId;
 pub(super) use self::sync_group::{LogFile, LogPlace, NoteSynced};
 
 use self::blank_log::BlankLog;
+use self::needs::Needs;
 use self::sync_group::SyncGroup;
 use super::context::Context;
 use super::space::Space;
@@ -15,11 +17,12 @@ use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
 use crate::key::FileNumber;
 use crate::sync::Arc;
-use crate::wal::{self, LogId, SyncedFile};
+use crate::wal::{self, DurableLog, LogId, SyncedFile};
 
 mod blank_log;
 #[cfg(all(test, shuttle))]
 mod models;
+mod needs;
 mod sync_group;
 
 /// See the head of the file.
@@ -29,6 +32,7 @@ pub(super) struct Logs {
     /// The id of the database, which each log names.
     database: u32,
     sync_group: SyncGroup,
+    needs: Needs,
     /// The file in which the next log is to begin, if it has been made.
     blank: BlankLog,
 }
@@ -47,6 +51,7 @@ impl Logs {
         let (env, dir) = (context.shared_env(), context.dir().to_owned());
         Logs {
             sync_group: SyncGroup::new(env, dir, note_synced, synced_file, first),
+            needs: Needs::default(),
             blank: BlankLog::default(),
             context: Arc::clone(context),
             space: Arc::clone(space),
@@ -120,18 +125,30 @@ impl Logs {
 
     /// The proof with which the manifest may name `log` as the oldest needed one (FLUSH-2), after the directory
     /// was `synced`. `None` if the name is uncertain.
-    pub(super) fn durable_name(&self, log: FileNumber, synced: DurableName) -> Option<DurableName> {
-        self.sync_group.durable_name(log, synced)
+    pub(super) fn durable_log(&self, log: FileNumber, synced: DurableName) -> Option<DurableLog> {
+        self.sync_group.durable_log(log, synced)
     }
 
-    /// Forgets the logs before `number`: their contents are in durable tables.
-    pub(super) fn forget_before(&self, number: FileNumber) {
-        self.sync_group.forget_before(number);
+    /// Adds a tree that needs the logs from `oldest` on.
+    pub(super) fn add_tree(&self, oldest: FileNumber) -> TreeId {
+        self.needs.add(oldest)
     }
 
-    /// Removes the files of the logs before `number`; what cannot be removed now, the next open removes.
-    pub(super) fn delete_before(&self, number: FileNumber) {
-        if let Err(error) = delete_before(self.context.env(), self.context.dir(), number) {
+    /// The oldest log that any tree needs, if `tree` needs only those from `oldest` on (NEEDS-1). One thread flushes, so
+    /// the other trees need the same logs until it has made this durable.
+    pub(super) fn oldest_if(&self, tree: TreeId, oldest: FileNumber) -> FileNumber {
+        self.needs.oldest_if(tree, oldest)
+    }
+
+    /// Takes down that `tree` needs only the logs from `oldest` on, because the contents of older ones are in durable
+    /// tables. Removes the files that no tree needs, if the manifest `is_without` them; what cannot be removed now, the
+    /// next open removes.
+    pub(super) fn release(&self, tree: TreeId, oldest: FileNumber, is_without: bool) {
+        let needed = self.needs.raise(tree, oldest);
+        self.sync_group.forget_before(needed);
+        if is_without
+            && let Err(error) = delete_before(self.context.env(), self.context.dir(), needed)
+        {
             self.context.note(format_args!("{error}"));
         }
     }

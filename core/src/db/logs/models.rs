@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::blank_log::BlankLog;
 use super::sync_group::{LogFile, LogPlace, SyncGroup};
-use crate::env::{Call, DurableName, Env, FaultEnv, File, MemEnv, Names, PowerCut, PowerLoss};
+use crate::env::{Call, Env, FaultEnv, File, MemEnv, Names, PowerCut, PowerLoss};
 use crate::error::{Error, Result};
 use crate::filename::log_path;
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{Arc, Mutex, thread};
+use crate::wal::DurableLog;
 
 /// A log on a disk that keeps exactly what was synced.
 #[derive(Default)]
@@ -87,8 +88,8 @@ impl Logs {
         })));
         let env: Arc<dyn Env> = Arc::new(env);
         let noted = disk.clone();
-        let note = Box::new(move |log: FileNumber, _: &DurableName| {
-            let log = &noted[log.0 as usize - 1];
+        let note = Box::new(move |log: &DurableLog| {
+            let log = &noted[log.number().0 as usize - 1];
             assert!(log.has_entry.load(SeqCst), "SYNC-2: noted, and may vanish");
             log.is_noted.store(true, SeqCst);
             Ok(())

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
-use crate::wal::{Synced, SyncedFile, SyncedLog};
+use crate::wal::{DurableLog, Synced, SyncedFile, SyncedLog};
 
 /// A sync waits for more writers: for this part of the time that the last sync took, within these
 /// bounds.
@@ -56,7 +56,7 @@ impl LogPlace {
 }
 
 /// Records in the manifest that a log, whose name is durable, has synced records (SYNC-2).
-pub(in crate::db) type NoteSynced = dyn Fn(FileNumber, &DurableName) -> Result<()> + Send + Sync;
+pub(in crate::db) type NoteSynced = dyn Fn(&DurableLog) -> Result<()> + Send + Sync;
 
 /// A log as the group sees it.
 pub(in crate::db) struct LogFile {
@@ -133,8 +133,8 @@ impl LogFile {
     }
 
     /// Makes its name durable.
-    pub(in crate::db) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<DurableName> {
-        self.name.sync(env, dir)
+    pub(in crate::db) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<DurableLog> {
+        Ok(DurableLog::new(self.number, self.name.sync(env, dir)?))
     }
 
     fn sync(&self, env: &dyn Env, dir: &Path, note: &NoteSynced) -> Result<u64> {
@@ -142,8 +142,7 @@ impl LogFile {
         let file = Arc::clone(&*self.file.lock());
         file.sync()?;
         if !self.is_noted.load(Ordering::Relaxed) {
-            let name = self.name.sync(env, dir)?;
-            note(self.number, &name)?;
+            note(&self.sync_name(env, dir)?)?;
             self.is_noted.store(true, Ordering::Relaxed);
         }
         self.synced.fetch_max(end, Ordering::Relaxed);
@@ -442,14 +441,15 @@ impl SyncGroup {
 
     /// The proof that the log `number`, which was made before the directory was `synced`, has a durable name.
     /// `None` if the name is uncertain.
-    pub(super) fn durable_name(
+    pub(super) fn durable_log(
         &self,
         number: FileNumber,
         synced: DurableName,
-    ) -> Option<DurableName> {
+    ) -> Option<DurableLog> {
         let state = self.state.lock();
         let mut logs = state.logs.iter().filter(|log| log.number == number);
-        (!logs.any(|log| log.may_vanish(&*self.env))).then_some(synced)
+        let is_uncertain = logs.any(|log| log.may_vanish(&*self.env));
+        (!is_uncertain).then(|| DurableLog::new(number, synced))
     }
 
     /// The failure of an earlier sync, if any (SYNC-3).
@@ -468,7 +468,7 @@ mod tests {
         let file = env.create_new(Path::new("/log")).unwrap();
         let name = Names::made_from_now(&*env);
         let first = LogFile::new(FileNumber(1), 0, file, 0, name);
-        SyncGroup::new(env, "/".into(), Box::new(|_, _| Ok(())), None, first)
+        SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), None, first)
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl Tree {
             self.order.visible().last() >= Some(&sealed.last_sequence),
             "FLUSH-1: every insert is done"
         );
-        let log_number = superversion.log_after_flush();
+        let own_oldest = superversion.log_after_flush();
+        let oldest = self.logs.oldest_if(self.id, own_oldest);
         let mut edit = VersionEdit::default();
         edit.last_sequence = Some(sealed.last_sequence);
         let number = self.file_numbers.allocate();
@@ -138,9 +139,9 @@ impl Tree {
         self.context.step("a table is written");
         // FLUSH-2. This makes the table's entry durable too.
         let synced = name.sync(self.context.env(), self.context.dir())?;
-        let log_name = self.logs.durable_name(log_number, synced);
-        if let Some(name) = &log_name {
-            edit.begin_logs_with(log_number, name);
+        let needed = self.logs.durable_log(oldest, synced);
+        if let Some(log) = &needed {
+            edit.begin_logs_with(log);
         }
         let of_the_table = |table: &(usize, TableInfo)| (table.1.size, table.1.entries);
         let (size, written) = edit.added.first().map_or((0, 0), of_the_table);
@@ -163,10 +164,7 @@ impl Tree {
             "flushed {} entries to {size} bytes",
             sealed.memtable.entries()
         ));
-        self.logs.forget_before(log_number);
-        if log_name.is_some() {
-            self.logs.delete_before(log_number);
-        }
+        self.logs.release(self.id, own_oldest, needed.is_some());
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The tree: memtables and tables, the superversion that readers see, flushes and compactions.
 //!
-//! There is one value for each tree. It gives commits the memtables to insert into. It knows nothing of the
-//! source of entries or of their logs, except that a flush tells the logs which of them are no longer needed.
+//! There is one value for each tree. It gives commits the memtables to insert into. Of the logs it knows which is the
+//! oldest with a record of each memtable, so that a flush can say which of them this tree no longer needs. Caches, logs,
+//! the manifest and file numbers are those of the database, and its trees share them.
 //!
 //! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a get
 //! loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns
@@ -24,7 +25,7 @@ pub(super) use self::superversion::{Sealed, SuperVersion};
 use super::context::Context;
 use super::doorbell::Doorbell;
 use super::locks::{Family, Lock, Locked, Rank};
-use super::logs::Logs;
+use super::logs::{Logs, TreeId};
 use super::order::Order;
 use super::space::Space;
 use crate::cache::TableCache;
@@ -63,6 +64,8 @@ pub(super) struct Tree {
     order: Arc<Order>,
     space: Arc<Space>,
     logs: Arc<Logs>,
+    /// By which the logs know this tree.
+    id: TreeId,
     block_cache: Arc<BlockCache>,
     tables: Arc<TableCache>,
     /// Memory that flushed memtables leave to the next ones.
@@ -86,58 +89,50 @@ pub(super) struct Tree {
     early_seals: EarlySeals,
 }
 
-/// The rooms that a tree uses.
-pub(super) struct Ground {
+/// What all trees of a database share.
+pub(super) struct Common {
     pub(super) context: Arc<Context>,
     pub(super) order: Arc<Order>,
     pub(super) space: Arc<Space>,
     pub(super) logs: Arc<Logs>,
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) locks: Family,
-}
-
-/// The state that opening found for a tree.
-pub(super) struct Grown {
-    pub(super) superversion: SuperVersion,
+    pub(super) block_cache: Arc<BlockCache>,
+    pub(super) tables: Arc<TableCache>,
     pub(super) versions: Arc<Lock<VersionSet>>,
     pub(super) file_numbers: Arc<FileNumbers>,
     pub(super) obsolete: Arc<ObsoleteFiles>,
-    pub(super) spare_chunks: Arc<SpareChunks>,
-    /// How many tables may be open at once.
-    pub(super) open_tables: usize,
 }
 
 impl Tree {
-    pub(super) fn new(ground: Ground, grown: Grown) -> Tree {
-        let context = ground.context;
-        let block_cache = BlockCache::new(context.options().block_cache_size as usize);
-        let tables = TableCache::new(
-            context.shared_env(),
-            context.dir(),
-            Arc::clone(&block_cache),
-            grown.open_tables,
-        );
-        let to_ring = Arc::clone(&ground.doorbell);
+    /// A tree that begins with `superversion`, whose memtables came from `spare_chunks`.
+    pub(super) fn new(
+        common: Common,
+        superversion: SuperVersion,
+        spare_chunks: Arc<SpareChunks>,
+    ) -> Tree {
+        let to_ring = Arc::clone(&common.doorbell);
         Tree {
-            order: ground.order,
-            space: ground.space,
-            logs: ground.logs,
-            block_cache,
-            tables,
-            spare_chunks: grown.spare_chunks,
-            superversion: ArcSwap::from_pointee(grown.superversion),
-            versions: grown.versions,
-            file_numbers: grown.file_numbers,
-            state: ground.locks.lock(Rank::State, State::default()),
+            context: common.context,
+            order: common.order,
+            space: common.space,
+            id: common.logs.add_tree(superversion.oldest_log()),
+            logs: common.logs,
+            block_cache: common.block_cache,
+            tables: common.tables,
+            spare_chunks,
+            superversion: ArcSwap::from_pointee(superversion),
+            versions: common.versions,
+            file_numbers: common.file_numbers,
+            state: common.locks.lock(Rank::State, State::default()),
             changed: Condvar::new(),
             has_no_threads: AtomicBool::new(false),
-            callers: ground.locks.lock(Rank::Callers, ()),
+            callers: common.locks.lock(Rank::Callers, ()),
             met: Alarm::new(move || to_ring.ring()),
-            doorbell: ground.doorbell,
-            obsolete: grown.obsolete,
+            doorbell: common.doorbell,
+            obsolete: common.obsolete,
             stall: Stall::new(),
             early_seals: EarlySeals::default(),
-            context,
         }
     }
 
@@ -323,7 +318,7 @@ impl Tree {
         }
     }
 
-    /// Releases memory, descriptors and tables, and `last`, the memtable that took the writes. Shows `active`, an
+    /// Releases memory and tables, and `last`, the memtable that took the writes. Shows `active`, an
     /// empty memtable, from now on.
     pub(super) fn let_go(&self, active: Arc<Memtable>, last: Arc<Memtable>) {
         let mut versions = self.versions.lock();
@@ -341,8 +336,6 @@ impl Tree {
         // Before the memtables go; otherwise it would keep their memory.
         self.spare_chunks.close();
         drop((last, version, shown));
-        self.tables.close();
-        self.block_cache.close();
     }
 }
 

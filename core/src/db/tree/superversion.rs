@@ -98,6 +98,12 @@ impl SuperVersion {
         self.active.memory() + sealed
     }
 
+    /// The oldest log that has a record of one of these memtables.
+    pub(in crate::db) fn oldest_log(&self) -> FileNumber {
+        let oldest = self.sealed.last();
+        oldest.map_or(self.active_log, |sealed| sealed.first_log)
+    }
+
     /// The oldest log still needed once the oldest sealed memtable is in a table.
     pub(in crate::db) fn log_after_flush(&self) -> FileNumber {
         let waiting = self.sealed.len();

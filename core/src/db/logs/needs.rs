@@ -1,0 +1,59 @@
+//! `Needs`: which logs have writes that are in no durable table yet, of any tree.
+//!
+//! * NEEDS-1  The manifest begins the logs with the oldest one that any tree needs, and no log from there on is removed.
+//! * NEEDS-2  The logs that a tree needs only get newer.
+
+use crate::key::FileNumber;
+use crate::sync::Mutex;
+
+/// A tree whose writes the logs have.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::db) struct TreeId(usize);
+
+/// For each tree the oldest log that it needs.
+#[derive(Default)]
+pub(super) struct Needs(Mutex<Vec<FileNumber>>);
+
+impl Needs {
+    /// Adds a tree that needs the logs from `oldest` on.
+    pub(super) fn add(&self, oldest: FileNumber) -> TreeId {
+        let mut trees = self.0.lock();
+        trees.push(oldest);
+        TreeId(trees.len() - 1)
+    }
+
+    /// The oldest log that any tree needs, if `tree` needs only those from `oldest` on.
+    pub(super) fn oldest_if(&self, tree: TreeId, oldest: FileNumber) -> FileNumber {
+        let trees = self.0.lock();
+        let others = trees.iter().enumerate();
+        let others = others.filter_map(|(other, needed)| (other != tree.0).then_some(*needed));
+        others.fold(oldest, FileNumber::min)
+    }
+
+    /// Takes down that `tree` needs only the logs from `oldest` on. Returns the oldest one that any tree needs.
+    pub(super) fn raise(&self, tree: TreeId, oldest: FileNumber) -> FileNumber {
+        let mut trees = self.0.lock();
+        debug_assert!(trees[tree.0] <= oldest, "NEEDS-2");
+        trees[tree.0] = oldest;
+        trees.iter().copied().fold(oldest, FileNumber::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// NEEDS-1.
+    #[test]
+    fn a_log_is_needed_as_long_as_any_tree_needs_it() {
+        let needs = Needs::default();
+        let first = needs.add(FileNumber(3));
+        assert_eq!(needs.oldest_if(first, FileNumber(5)), FileNumber(5));
+        let second = needs.add(FileNumber(4));
+        assert_eq!(needs.oldest_if(first, FileNumber(5)), FileNumber(4));
+        assert_eq!(needs.oldest_if(second, FileNumber(9)), FileNumber(3));
+        assert_eq!(needs.raise(second, FileNumber(9)), FileNumber(3));
+        assert_eq!(needs.raise(first, FileNumber(5)), FileNumber(5));
+        assert_eq!(needs.raise(first, FileNumber(12)), FileNumber(9));
+    }
+}

@@ -1,10 +1,11 @@
 //! Reads, writes and compacts databases that earlier builds wrote: one directory per format of files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use aidb::env::OsEnv;
 use aidb::inspect::{self, FileKind};
-use aidb::{Compression, DB, ErrorKind, Options};
+use aidb::{Compression, DB, ErrorKind, Options, ValueKind, WriteBatch, WriteOptions};
 use tempfile::TempDir;
 
 use crate::all;
@@ -129,39 +130,244 @@ fn a_database_of_each_format_can_be_copied_and_repaired() {
     }
 }
 
-/// Format 2 is frozen: the database that the freezing build wrote has each form that a file can take today.
-#[test]
-fn the_golden_database_of_format_2_has_every_form_of_its_files() {
-    let db = golden(2).join("db");
-    let env = OsEnv::new();
-    let (mut compressions, mut largest, mut synced) = (Vec::new(), 0, false);
+/// The forms that files of format 2 can take, and that the golden database of that format has.
+const EVERY_FORM: &[&str] = &[
+    "a block of its own",
+    "a filter",
+    "a log after another one",
+    "a log whose end was not synced when the next one began",
+    "a record in several blocks of the log",
+    "a record of several operations",
+    "a removed table",
+    "a shortened bound",
+    "a synced log in the manifest",
+    "a table of format 1",
+    "a table with older versions",
+    "a tombstone",
+    "an empty value",
+    "data compressed with lz4",
+    "data compressed with snappy",
+    "data compressed with zstd",
+    "data not compressed",
+    "how far the last log was synced",
+    "no filter",
+];
+
+/// The forms among [`EVERY_FORM`] that the files in `db` have.
+fn forms(db: &Path) -> BTreeSet<&'static str> {
+    let mut forms = BTreeSet::new();
     for file in std::fs::read_dir(db).unwrap() {
         let path = file.unwrap().path();
-        match inspect::file_kind(path.file_name().unwrap().to_str().unwrap()).unwrap() {
-            FileKind::Table(_) => {
-                let table = inspect::Table::open(&env, &path).unwrap();
-                compressions.extend(table.properties().compression);
-                let mut entries = table.entries();
-                while let Some(entry) = entries.next_entry().unwrap() {
-                    largest = largest.max(entry.value.len());
-                }
-            }
+        let name = path.file_name().unwrap().to_str().unwrap();
+        match inspect::file_kind(name).unwrap() {
+            FileKind::Table(_) => forms.extend(forms_of_table(&path)),
+            FileKind::Log(_) => forms.extend(forms_of_log(&path)),
+            FileKind::Manifest(_) => forms.extend(forms_of_manifest(&path)),
             FileKind::Synced => {
-                synced = inspect::Synced::read(&env, &path).unwrap().is_some();
+                let synced = inspect::Synced::read(&OsEnv::new(), &path).unwrap();
+                forms.extend(synced.map(|_| "how far the last log was synced"));
             }
             _ => {}
         }
     }
-    compressions.sort_by_key(|compression| format!("{compression:?}"));
-    let all = [
-        Compression::Lz4,
-        Compression::None,
-        Compression::Snappy,
-        Compression::Zstd,
+    forms
+}
+
+fn forms_of_table(path: &Path) -> Vec<&'static str> {
+    let table = inspect::Table::open(&OsEnv::new(), path).unwrap();
+    let mut forms = vec![match table.has_filter() {
+        true => "a filter",
+        false => "no filter",
+    }];
+    forms.push(match table.properties().compression.unwrap() {
+        Compression::None => "data not compressed",
+        Compression::Lz4 => "data compressed with lz4",
+        Compression::Snappy => "data compressed with snappy",
+        Compression::Zstd => "data compressed with zstd",
+        other => panic!("{other:?}"),
+    });
+    let mut entries = table.entries();
+    while let Some(entry) = entries.next_entry().unwrap() {
+        match (entry.kind, entry.value.len()) {
+            (ValueKind::Delete, _) => forms.push("a tombstone"),
+            (_, 0) => forms.push("an empty value"),
+            (_, 65_536..) => forms.push("a block of its own"),
+            _ => {}
+        }
+    }
+    forms
+}
+
+fn forms_of_log(path: &Path) -> Vec<&'static str> {
+    let mut log = inspect::Log::open(&OsEnv::new(), path).unwrap().unwrap();
+    let mut forms = Vec::new();
+    if let Some(before) = log.header().predecessor {
+        let path = path.with_file_name(format!("{}.log", before.number));
+        if path.exists() {
+            forms.push("a log after another one");
+            if before.synced < before.length {
+                forms.push("a log whose end was not synced when the next one began");
+            }
+        }
+    }
+    while let Some(record) = log.next_record().unwrap() {
+        if record.offset / 32_768 != record.end / 32_768 {
+            forms.push("a record in several blocks of the log");
+        }
+        if record.operations().unwrap().count() > 1 {
+            forms.push("a record of several operations");
+        }
+    }
+    forms
+}
+
+fn forms_of_manifest(path: &Path) -> Vec<&'static str> {
+    let mut manifest = inspect::Manifest::open(&OsEnv::new(), path).unwrap();
+    let mut forms = Vec::new();
+    while let Some(edit) = manifest.next_edit().unwrap() {
+        if !edit.removed.is_empty() {
+            forms.push("a removed table");
+        }
+        if edit.synced_log.is_some_and(|log| log.0 > 0) {
+            forms.push("a synced log in the manifest");
+        }
+        for table in edit.added {
+            if table.content_sum.is_none() {
+                forms.push("a table of format 1");
+            }
+            if table.older_versions.is_some_and(|versions| versions > 0) {
+                forms.push("a table with older versions");
+            }
+            if table.smallest.sequence.is_none() || table.largest.sequence.is_none() {
+                forms.push("a shortened bound");
+            }
+        }
+    }
+    forms
+}
+
+/// Makes the database of format 1 in `dir` one of format 2 that has every form; `entries` are what it holds. Returns it
+/// still open, because closing it would flush what only its logs have.
+fn write_every_form(dir: &Path, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> DB {
+    let mut put = |db: &DB, key: &str, value: Vec<u8>| {
+        db.put(key.as_bytes(), &value).unwrap();
+        entries.insert(key.as_bytes().to_vec(), value);
+    };
+    let options = || Options::new().level0_compaction_trigger(64);
+    let codecs = [
+        (Compression::None, 0),
+        (Compression::Lz4, 10),
+        (Compression::Snappy, 10),
+        (Compression::Zstd, 10),
     ];
-    assert_eq!(compressions, all);
-    assert!(largest > 64 << 10, "a block of its own");
-    assert!(synced, "a synced write in the log");
+    for (codec, bloom) in codecs {
+        let options = options().compression(codec).bloom_bits_per_key(bloom);
+        let db = DB::open(dir, options).unwrap();
+        for number in 0..40 {
+            put(&db, &format!("key {codec:?} {number}"), vec![b'v'; number]);
+        }
+        match codec {
+            Compression::None => put(&db, "large", vec![b'l'; 70 << 10]),
+            Compression::Lz4 => {
+                // Alike at their fronts.
+                put(&db, &"long-".repeat(400), b"a key above 1 KiB".to_vec());
+                put(&db, &("long-".repeat(400) + "b"), b"another".to_vec());
+            }
+            Compression::Snappy => {
+                put(&db, "older", b"a version that a snapshot sees".to_vec());
+                let _snapshot = db.snapshot().unwrap();
+                put(&db, "older", b"the newest version".to_vec());
+                db.flush().unwrap();
+            }
+            _ => {
+                db.delete(b"key None 7").unwrap();
+            }
+        }
+        db.flush().unwrap();
+        db.close().unwrap();
+    }
+    let options = options()
+        .manual_background(true)
+        .write_buffer_size(64 << 10);
+    let db = DB::open(dir, options).unwrap();
+    for value in [b"first", b"again"] {
+        for number in 0..20 {
+            put(&db, &format!("z{number}"), value.to_vec());
+        }
+        db.flush().unwrap();
+    }
+    db.compact_range(Some(b"z"), None).unwrap();
+    let sync = WriteOptions::new().sync(true);
+    db.put_with(b"log", b"a synced put", &sync).unwrap();
+    // The third finds the memtable full, and goes to the next log.
+    for (at, byte) in [b'a', b'b', b'c'].into_iter().enumerate() {
+        put(&db, &format!("log {at}"), vec![byte; 40 << 10]);
+    }
+    let mut batch = WriteBatch::new();
+    batch.put(b"batch", b"one").unwrap();
+    batch.delete(b"key Lz4 3").unwrap();
+    batch.put(b"batch 2", b"two").unwrap();
+    db.write_with(&batch, &sync).unwrap();
+    put(&db, "log 3", b"a put that was not synced".to_vec());
+    for (key, value) in [
+        ("log", "a synced put"),
+        ("batch", "one"),
+        ("batch 2", "two"),
+    ] {
+        entries.insert(key.into(), value.into());
+    }
+    for key in ["key None 7", "key Lz4 3"] {
+        entries.remove(key.as_bytes());
+    }
+    db
+}
+
+/// With `AIDB_UPDATE_GOLDEN=1` replaces the golden database of format 2 with the new one: only for a change of the format
+/// before it is released.
+#[test]
+fn the_golden_database_of_format_2_has_every_form_and_so_does_one_written_today() {
+    let (dir, entries) = copy(1);
+    let mut entries = entries.into_iter().collect();
+    let db = write_every_form(dir.path(), &mut entries);
+    let expected: BTreeSet<_> = EVERY_FORM.iter().copied().collect();
+    assert_eq!(forms(dir.path()), expected, "written today");
+    let entries: Entries = entries.into_iter().collect();
+    check(&db, &entries, "written today");
+    if std::env::var_os("AIDB_UPDATE_GOLDEN").is_some() {
+        update(dir.path(), &entries);
+    }
+    assert_eq!(forms(&golden(2).join("db")), expected, "the golden one");
+}
+
+/// Makes the open database in `dir` the golden one of format 2.
+fn update(dir: &Path, entries: &Entries) {
+    let into = golden(2).join("db");
+    std::fs::remove_dir_all(&into).unwrap();
+    std::fs::create_dir(&into).unwrap();
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap();
+        if name != "LOCK" && name != "RESERVE" {
+            std::fs::copy(&path, into.join(name)).unwrap();
+        }
+    }
+    let mut text = String::new();
+    for (key, value) in entries {
+        // A value of one byte again and again is written once, with its count.
+        let (value, times) = match value.split_first() {
+            Some((first, rest)) if rest.len() > 99 && rest.iter().all(|byte| byte == first) => {
+                (&value[..1], value.len())
+            }
+            _ => (&value[..], 1),
+        };
+        let digits: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = std::str::from_utf8(key).unwrap();
+        text += &match times {
+            1 => format!("{key} {digits}\n"),
+            _ => format!("{key} {digits}*{times}\n"),
+        };
+    }
+    std::fs::write(golden(2).join("entries.txt"), text).unwrap();
 }
 
 /// A copy of the golden directory that this build refuses, and the words that each error about it must have.

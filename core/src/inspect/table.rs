@@ -96,6 +96,11 @@ impl Table {
         self.table.file_id()
     }
 
+    /// Whether it has a Bloom filter.
+    pub fn has_filter(&self) -> bool {
+        self.table.has_filter()
+    }
+
     /// Its properties.
     pub fn properties(&self) -> Properties {
         let said = self.table.properties();

@@ -396,6 +396,10 @@ impl Table {
 
     /// Prefetches what [`Table::may_hold`] reads.
     #[inline]
+    pub(crate) fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
     pub(crate) fn prefetch_filter(&self, sought: Sought<'_>) {
         if let Some(filter) = &self.filter {
             filter.prefetch(sought.hash);

@@ -48,8 +48,20 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "os",
             "log_file os_lock",
             "descriptors utc",
-            "unix pages names closed stderr",
+            "unix pages names closed stderr dice",
             "mod",
+        ],
+    ),
+    (
+        "env/mem",
+        &[
+            "cut",
+            "mod",
+            "handle lock",
+            "clock disk",
+            "directory",
+            "file",
+            "history",
         ],
     ),
     (

@@ -99,12 +99,11 @@ const EXCEPTIONS: [(&str, &str, &str); 16] = [
 ];
 
 /// Not part of the product: tests, models, and the environments that tests put under the engine.
-const FOR_TESTS: [&str; 11] = [
+const FOR_TESTS: [&str; 10] = [
     "/tests/",
     "/tests.rs",
     "/edges",
     "/models",
-    "/mem.rs",
     "/mem/",
     "/fault.rs",
     "/test_dir.rs",

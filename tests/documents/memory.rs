@@ -87,7 +87,7 @@ const EXCEPTIONS: [(&str, &str, &str); 16] = [
         "small, of one size",
     ),
     (
-        "wal/format.rs",
+        "wal/log_header.rs",
         "with_capacity(FILE_HEADER_BYTES)",
         "small, of one size",
     ),

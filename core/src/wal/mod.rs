@@ -18,7 +18,9 @@
 
 mod chain;
 mod chain_reader;
-mod format;
+mod fragment;
+mod log_header;
+mod payload;
 mod reader;
 mod synced;
 mod synced_file;
@@ -28,7 +30,8 @@ mod writer;
 
 pub(crate) use chain::{Expected, Joint, LogChain, Numbers};
 pub(crate) use chain_reader::{ChainReader, Committed};
-pub(crate) use format::{LogId, Payload, Predecessor, begins_log};
+pub(crate) use log_header::{LogId, Predecessor, begins_log};
+pub(crate) use payload::Payload;
 pub(crate) use reader::{Opened, Part, Reader, Record};
 pub(crate) use synced::Synced;
 pub(crate) use synced_file::{SyncedFile, SyncedLog};

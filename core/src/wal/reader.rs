@@ -14,10 +14,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::format::{
-    BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, LogHeader,
-    MAX_HEADER_BYTES, Predecessor, VERSION, fragment_start, payload_checksum,
+use super::fragment::{
+    BLOCK_BYTES, FIXED_HEADER_BYTES, FragmentHeader, MAX_HEADER_BYTES, fragment_start,
+    payload_checksum,
 };
+use super::log_header::{BadHeader, FILE_HEADER_BYTES, LogHeader, Predecessor, VERSION};
 use super::synced::Synced;
 use crate::batch::HEADER_OF_ONE;
 use crate::env::{Env, File};

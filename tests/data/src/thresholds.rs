@@ -122,7 +122,7 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("version/manifest.rs", "SNAPSHOT_RECORD_BYTES", 256 << 10),
     count("version/mod.rs", "TOGETHER", 8),
     bytes("version/set.rs", "MIN_ROLL_BYTES", 1 << 20),
-    bytes("wal/format.rs", "BLOCK_BYTES", 32 << 10),
+    bytes("wal/fragment.rs", "BLOCK_BYTES", 32 << 10),
     bytes("wal/reader.rs", "CHUNK_BYTES", 1 << 20),
     count("wal/reader.rs", "MAX_IDS", 64),
     bytes("wal/writer.rs", "MAX_WRITE_BYTES", 1 << 20),

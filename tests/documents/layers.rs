@@ -176,6 +176,17 @@ const FOLDERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "sstable/format",
+        &[
+            "footer properties raw_block",
+            "further_block",
+            "block_handle",
+            "trailer",
+            "block_kind header",
+            "mod",
+        ],
+    ),
+    (
         "sstable/block",
         &[
             "any_cursor",

@@ -106,9 +106,9 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("sstable/block/flat.rs", "EDGE_BYTES", 512),
     count("sstable/block/flat_cursor.rs", "SEEK_LINES", 8),
     bytes("sstable/block/flat.rs", "REPEATS", 1 << 15),
-    bytes("sstable/format.rs", "MAX_BLOCK_SIZE", 1 << 28),
+    bytes("sstable/format/raw_block.rs", "MAX_BLOCK_SIZE", 1 << 28),
     bytes(
-        "sstable/format.rs",
+        "sstable/format/raw_block.rs",
         "MAX_RAW_BLOCK_BYTES",
         (1 << 32) - 1 + (16 << 20) + (2 << 28) + (1 << 20),
     ),

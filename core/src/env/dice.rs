@@ -18,6 +18,7 @@ impl Dice {
 
     /// A number in `[0, end)`; `end` must be at least 1.
     pub(super) fn below(&mut self, end: u64) -> u64 {
+        debug_assert!(end > 0, "a number below 0 does not exist");
         self.next() % end
     }
 }

@@ -196,6 +196,7 @@ impl Faults {
             fault.skip -= 1;
             return None;
         }
+        debug_assert!(fault.times > 0, "a fault that is used up concerns no call");
         if fault.times < u64::MAX {
             fault.times -= 1;
         }

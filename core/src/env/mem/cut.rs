@@ -134,6 +134,7 @@ impl Arrivals {
             PowerLoss::Everything | PowerLoss::Any => 0,
             _ => dice.below(count as u64 + 1) as usize,
         };
+        debug_assert!(kept <= count, "CUT-2: what arrives was waiting");
         let any = loss == PowerLoss::Any;
         Arrivals { kept, any }
     }
@@ -207,25 +208,48 @@ impl FileContent {
                 });
             }
         }
+        debug_assert!(
+            waiting.start == self.disk().waiting(),
+            "CUT-2: each waiting change has its fate"
+        );
+        debug_assert!(
+            loss != PowerLoss::Nothing || bytes.len() == self.len(),
+            "CUT-2: without a loss all bytes are there"
+        );
         if pages.are_apart {
             effects.insert(Effect::PagesApart);
         }
-        let full = self.len();
-        if matches!(loss, PowerLoss::Zeros | PowerLoss::Garbage) && bytes.len() < full {
-            let missing = (full - bytes.len()) as u64;
-            let longer = bytes.len() + 1 + dice.below(missing) as usize;
-            while bytes.len() < longer {
-                bytes.push(match loss {
-                    PowerLoss::Zeros => 0,
-                    _ => dice.next() as u8,
-                });
-            }
-            effects.insert(match loss {
-                PowerLoss::Zeros => Effect::ZeroTail,
-                _ => Effect::GarbageTail,
-            });
+        if matches!(loss, PowerLoss::Zeros | PowerLoss::Garbage) && bytes.len() < self.len() {
+            self.lengthen(loss, &mut bytes, dice, effects);
         }
         Arc::new(bytes)
+    }
+
+    /// Adds a part of the length that `bytes` lack, without the bytes that programs see there.
+    fn lengthen(
+        &self,
+        loss: PowerLoss,
+        bytes: &mut Vec<u8>,
+        dice: &mut Dice,
+        effects: &mut Effects,
+    ) {
+        let full = self.len();
+        let missing = (full - bytes.len()) as u64;
+        let longer = bytes.len() + 1 + dice.below(missing) as usize;
+        while bytes.len() < longer {
+            bytes.push(match loss {
+                PowerLoss::Zeros => 0,
+                _ => dice.next() as u8,
+            });
+        }
+        debug_assert!(
+            bytes.len() <= full,
+            "CUT-2: no file gets longer than it was"
+        );
+        effects.insert(match loss {
+            PowerLoss::Zeros => Effect::ZeroTail,
+            _ => Effect::GarbageTail,
+        });
     }
 }
 
@@ -237,6 +261,10 @@ fn pieces(offset: u64, written: &[u8], unit: u64) -> impl Iterator<Item = (u64, 
         let to_edge = (unit - at % unit) as usize;
         let piece = &written[done..written.len().min(done + to_edge)];
         done += piece.len();
+        debug_assert!(
+            at % unit + piece.len() as u64 <= unit,
+            "CUT-2: a piece is in one sector or page"
+        );
         (!piece.is_empty()).then_some((at, piece))
     })
 }
@@ -341,6 +369,14 @@ impl Directory {
                 NameChange::Renamed(..) => Effect::RenameDropped,
             });
         }
+        debug_assert!(
+            waiting.start == self.disk().waiting(),
+            "CUT-2: each waiting change has its fate"
+        );
+        debug_assert!(
+            loss != PowerLoss::Nothing || names.keys().eq(self.names().keys()),
+            "CUT-2: without a loss all names are there"
+        );
         names
     }
 }
@@ -372,6 +408,11 @@ impl MemEnv {
             }
         }
         env.disk.settle();
+        debug_assert!(
+            env.disk
+                .while_still(|after| after.values().all(Directory::is_durable)),
+            "MEM-1: after a cut everything is durable"
+        );
         env
     }
 

@@ -69,6 +69,11 @@ impl Directory {
         &self.disk
     }
 
+    /// Whether no power loss would change it or its place.
+    pub(super) fn is_durable(&self) -> bool {
+        self.disk.changes().is_empty() && !self.is_unsynced && self.old_path.is_none()
+    }
+
     pub(super) fn is_unsynced(&self) -> bool {
         self.is_unsynced
     }
@@ -78,13 +83,35 @@ impl Directory {
     }
 
     pub(super) fn change(&mut self, change: NameChange) {
+        debug_assert!(
+            self.admits(&change),
+            "MEM-2: a name is added once, and removed or renamed while it is there"
+        );
         change.apply(&mut self.names);
         self.disk.push(change);
+    }
+
+    fn admits(&self, change: &NameChange) -> bool {
+        match change {
+            NameChange::Added(name, _) => !self.names.contains_key(name),
+            NameChange::Removed(name) => self.names.contains_key(name),
+            NameChange::Renamed(from, to, file) => {
+                from != to
+                    && self
+                        .names
+                        .get(from)
+                        .is_some_and(|old| Arc::ptr_eq(old, file))
+            }
+        }
     }
 
     /// Notes that it was synced.
     pub(super) fn sync(&mut self) {
         self.disk.sync();
+        debug_assert!(
+            !self.disk.changes().is_empty() || self.disk.base().keys().eq(self.names.keys()),
+            "MEM-1: after a sync the disk has the names that programs see"
+        );
     }
 
     /// Notes that its sync failed.

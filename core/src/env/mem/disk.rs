@@ -30,6 +30,10 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn new(directories: Directories) -> Disk {
+        debug_assert!(
+            is_tree(&directories),
+            "CUT-2: no directory is without its parent"
+        );
         Disk {
             still: RwLock::new(()),
             directories: Mutex::new(directories),
@@ -152,6 +156,10 @@ impl Disk {
             };
             directories.insert(new, directory);
         }
+        debug_assert!(
+            !directories.keys().any(|path| path.starts_with(from)),
+            "MEM-2: nothing stays behind a rename"
+        );
         Ok(())
     }
 
@@ -218,6 +226,7 @@ impl Disk {
             path.push(component);
             directories.entry(path.clone()).or_default().settle();
         }
+        debug_assert!(is_tree(&directories), "all missing parents were made");
         Ok(())
     }
 
@@ -241,6 +250,7 @@ impl Disk {
             Some(found) if has_directories || !found.names().is_empty() => libc::ENOTEMPTY,
             Some(_) => {
                 directories.remove(&dir);
+                debug_assert!(is_tree(&directories), "only an empty directory is removed");
                 return Ok(());
             }
         };
@@ -314,6 +324,12 @@ impl Disk {
             directory.settle();
         }
     }
+}
+
+/// Whether each directory has its parent.
+fn is_tree(directories: &Directories) -> bool {
+    let mut parents = directories.keys().filter_map(|path| path.parent());
+    parents.all(|parent| directories.contains_key(parent))
 }
 
 fn blocks(length: u64) -> u64 {

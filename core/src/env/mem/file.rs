@@ -97,7 +97,8 @@ impl MemFile {
     /// all of the change was made.
     pub(super) fn change(&self, end: u64, room: u64, change: ByteChange) -> bool {
         let mut content = self.content.write();
-        let added = end.min(room).saturating_sub(content.bytes.len() as u64);
+        let before = content.bytes.len() as u64;
+        let added = end.min(room).saturating_sub(before);
         let reserved = usize::try_from(added)
             .is_ok_and(|added| Arc::make_mut(&mut content.bytes).try_reserve(added).is_ok());
         if !reserved {
@@ -116,12 +117,21 @@ impl MemFile {
             fitting.apply(Arc::make_mut(&mut content.bytes));
             content.disk.push(fitting);
         }
+        debug_assert!(
+            content.bytes.len() as u64 <= room.max(before),
+            "a file gets no longer than there is room"
+        );
         end <= room
     }
 
     /// Notes a sync.
     pub(super) fn sync(&self) {
-        self.content.write().disk.sync();
+        let mut content = self.content.write();
+        content.disk.sync();
+        debug_assert!(
+            !content.disk.changes().is_empty() || content.disk.base().len() == content.bytes.len(),
+            "MEM-1: after a sync the disk has the length that programs see"
+        );
     }
 
     /// Notes a failed sync.

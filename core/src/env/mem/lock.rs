@@ -48,7 +48,15 @@ impl Locks {
             };
             let (purpose, since) = match now {
                 Ok(now) => {
-                    held.insert(dir.clone(), now);
+                    let before = held.insert(dir.clone(), now);
+                    debug_assert!(
+                        before.is_none() || !matches!(now, Held::Exclusive(_)),
+                        "LOCK-1: an exclusive holder is alone"
+                    );
+                    debug_assert!(
+                        !matches!(before, Some(Held::Exclusive(_))),
+                        "LOCK-1: no one joins an exclusive holder"
+                    );
                     let locks = locks.clone();
                     return Ok(MemLock { locks, dir });
                 }
@@ -88,6 +96,14 @@ impl DirLock for MemLock {
 impl Drop for MemLock {
     fn drop(&mut self) {
         let mut held = self.locks.held.lock();
+        debug_assert!(
+            held.contains_key(&self.dir),
+            "LOCK-1: what is held is in the table"
+        );
+        debug_assert!(
+            !matches!(held.get(&self.dir), Some(Held::Shared(0, _))),
+            "LOCK-1: a shared lock has a holder"
+        );
         match held.get_mut(&self.dir) {
             Some(Held::Shared(count, _)) if *count > 1 => *count -= 1,
             _ => {

@@ -25,7 +25,7 @@ const HEADER_BYTES: usize = 7;
 const COUNT_OFFSET: usize = 2;
 /// The encoded batch of no operations.
 const EMPTY: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 0, 0, 0, 0, 0];
-/// The first bytes of an encoded batch of exactly one operation. The log need not store them (`wal/format.rs`).
+/// The first bytes of an encoded batch of exactly one operation. The log need not store them (`wal/payload.rs`).
 pub(crate) const HEADER_OF_ONE: [u8; HEADER_BYTES] = [BATCH_VERSION, 0, 1, 0, 0, 0, 0];
 /// The most memory, in bytes, that a thread keeps for its next batch of one operation.
 const MAX_SPARE_BYTES: usize = 4 << 10;

@@ -48,8 +48,20 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "os",
             "log_file os_lock",
             "descriptors utc",
-            "unix pages names closed stderr",
+            "unix pages names closed stderr dice",
             "mod",
+        ],
+    ),
+    (
+        "env/mem",
+        &[
+            "cut",
+            "mod",
+            "handle lock",
+            "clock disk",
+            "directory",
+            "file",
+            "history",
         ],
     ),
     (
@@ -164,6 +176,17 @@ const FOLDERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "sstable/format",
+        &[
+            "footer properties raw_block",
+            "further_block",
+            "block_handle",
+            "trailer",
+            "block_kind header",
+            "mod",
+        ],
+    ),
+    (
         "sstable/block",
         &[
             "any_cursor",
@@ -192,7 +215,8 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "chain_reader",
             "chain",
             "durable_log reader synced_file writer",
-            "format",
+            "payload log_header",
+            "fragment",
             "synced",
         ],
     ),

@@ -10,33 +10,40 @@
 //! * JOB-5  A reader that opens an output finds the facts that the edit states (OUTPUT-1); otherwise as for
 //!          JOB-4.
 //!
-//! Elsewhere: which entries stay (`retention.rs`), making the edit durable and deleting the inputs (`db`).
+//! Elsewhere: the tables being written (`job/outputs.rs`), which entries stay (`retention.rs`), making the edit
+//! durable and deleting the inputs (`db`).
+
+mod cursor;
+mod grandparents;
+mod looks;
+mod outputs;
+mod ranges;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use self::cursor::Cursor;
+use self::looks::Looks;
+use self::outputs::Outputs;
+use self::ranges::Ranges;
 use super::ledger::{Ledger, Readers, Reason};
 use super::outputs::{check_added, is_as_said, is_of_a_table};
-use super::picker::{Plan, max_grandparent_bytes};
+use super::picker::Plan;
 use super::retention::{Fate, Retention};
 use crate::cache::TableCache;
 use crate::content::Sum;
 use crate::env::{Env, Names};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::iterator::merging::MergingIterator;
-use crate::key::{FileNumber, KeyRef, SequenceNumber, is_same_user_key};
-use crate::sstable::{Builder, Checked, Table, TableOptions, TableSummary};
+use crate::key::{FileNumber, KeyRef, SequenceNumber};
+use crate::sstable::{Checked, Table, TableOptions, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit, shorten};
 
 /// Bytes read ahead in each input.
 const READAHEAD_BYTES: usize = 256 << 10;
-/// After this many entries or bytes `should_stop` is called again.
-const STOP_ENTRIES: u64 = 256;
-const STOP_BYTES: u64 = 1 << 20;
-
 /// The inputs and services of a job.
 pub(crate) struct JobContext<'a> {
     pub(crate) env: &'a dyn Env,
@@ -171,19 +178,13 @@ fn contents(table: &Table) -> Result<TableSummary> {
 /// One try at `plan`, reading its inputs through `tables`.
 fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> Result<Output> {
     let names = Names::made_from_now(context.env);
-    let mut outputs = Outputs {
-        context,
-        grandparents: Grandparents::new(plan.grandparents(), context.target_file_size),
-        open: None,
-        created: Vec::new(),
-        finished: Vec::new(),
-    };
+    let mut outputs = Outputs::new(context, plan.grandparents());
     let merged = merge(plan, context, tables, &mut outputs).and_then(|(read, written)| {
-        if !outputs.finished.is_empty() {
+        if !outputs.finished().is_empty() {
             // The edit will refer to these files, so their names must be durable.
             names.sync(context.env, context.dir)?;
         }
-        let mut finished = std::mem::take(&mut outputs.finished);
+        let mut finished = outputs.take_finished();
         shorten(
             &mut finished.iter_mut().collect::<Vec<_>>(),
             Some(plan.range()),
@@ -297,7 +298,11 @@ fn merge(
         input.next()?;
     }
     outputs.finish_open()?;
-    let written = outputs.finished.iter().filter_map(TableInfo::content).sum();
+    let written = outputs
+        .finished()
+        .iter()
+        .filter_map(TableInfo::content)
+        .sum();
     ledger.balance(read, written, holds_deeper)?;
     check_numbers(plan, smallest, largest)?;
     Ok((read, written))
@@ -313,194 +318,6 @@ fn check_numbers(plan: &Plan, smallest: SequenceNumber, largest: SequenceNumber)
         return Err(Error::unaccounted(what));
     }
     Ok(())
-}
-
-/// Calls `should_stop` before the first entry, and again after a number of entries or bytes.
-struct Looks<'a> {
-    should_stop: &'a dyn Fn() -> bool,
-    bytes: u64,
-    entries: u64,
-}
-
-impl<'a> Looks<'a> {
-    fn new(context: &JobContext<'a>) -> Looks<'a> {
-        Looks {
-            should_stop: context.should_stop,
-            bytes: 0,
-            entries: STOP_ENTRIES,
-        }
-    }
-
-    /// Counts an entry of `bytes` bytes. `Closed` if the job is to stop.
-    #[inline]
-    fn pass(&mut self, bytes: usize) -> Result<()> {
-        if self.entries == STOP_ENTRIES || self.bytes >= STOP_BYTES {
-            (self.bytes, self.entries) = (0, 0);
-            if (self.should_stop)() {
-                return Err(Error::new(ErrorKind::Closed, "the compaction was stopped"));
-            }
-        }
-        self.entries += 1;
-        self.bytes += bytes as u64;
-        Ok(())
-    }
-}
-
-/// The ranges of some tables, which may overlap each other in any way.
-struct Ranges<'a> {
-    /// Where they begin, ascending.
-    starts: Vec<&'a [u8]>,
-    /// For each start, the furthest end of the ranges up to that one.
-    ends: Vec<&'a [u8]>,
-}
-
-impl<'a> Ranges<'a> {
-    fn of(files: &'a [Arc<FileMeta>]) -> Ranges<'a> {
-        let range = |file: &'a Arc<FileMeta>| {
-            let (first, last) = (file.smallest_key(), file.largest_key());
-            (first.user_key, last.user_key)
-        };
-        let mut ranges: Vec<_> = files.iter().map(range).collect();
-        ranges.sort_unstable();
-        let mut furthest: &[u8] = &[];
-        let ends = ranges.iter().map(|(_, end)| {
-            furthest = furthest.max(end);
-            furthest
-        });
-        Ranges {
-            ends: ends.collect(),
-            starts: ranges.iter().map(|(start, _)| *start).collect(),
-        }
-    }
-
-    /// Whether any of them holds `key`.
-    fn hold(&self, key: &[u8]) -> bool {
-        let begun = self.starts.partition_point(|start| *start <= key);
-        begun > 0 && self.ends[begun - 1] >= key
-    }
-}
-
-/// Finds out whether any table of a sorted level may have a key. The keys must ascend from call to call.
-struct Cursor<'a> {
-    files: &'a [Arc<FileMeta>],
-}
-
-impl<'a> Cursor<'a> {
-    fn new(files: &'a [Arc<FileMeta>]) -> Cursor<'a> {
-        Cursor { files }
-    }
-
-    fn may_hold(&mut self, user_key: &[u8]) -> bool {
-        while let Some((first, rest)) = self.files.split_first() {
-            if first.largest_key().user_key >= user_key {
-                return first.smallest_key().user_key <= user_key;
-            }
-            self.files = rest;
-        }
-        false
-    }
-}
-
-/// Decides where to end an output, so that none overlaps too much of the level below.
-struct Grandparents<'a> {
-    files: &'a [Arc<FileMeta>],
-    /// Bytes of the tables that were passed since the output was begun.
-    passed: u64,
-    limit: u64,
-}
-
-impl<'a> Grandparents<'a> {
-    fn new(files: &'a [Arc<FileMeta>], target_file_size: u64) -> Grandparents<'a> {
-        Grandparents {
-            files,
-            passed: 0,
-            limit: max_grandparent_bytes(target_file_size),
-        }
-    }
-
-    /// Whether an output that has come this far should end before `user_key`.
-    fn ends_output(&mut self, user_key: &[u8]) -> bool {
-        while let Some((first, rest)) = self.files.split_first() {
-            if first.largest_key().user_key >= user_key {
-                break;
-            }
-            self.passed = self.passed.saturating_add(first.size);
-            self.files = rest;
-        }
-        self.passed > self.limit
-    }
-}
-
-/// The tables being written.
-struct Outputs<'a> {
-    context: &'a JobContext<'a>,
-    grandparents: Grandparents<'a>,
-    open: Option<OpenOutput>,
-    created: Vec<PathBuf>,
-    finished: Vec<TableInfo>,
-}
-
-struct OpenOutput {
-    number: FileNumber,
-    file_id: u64,
-    builder: Builder,
-}
-
-impl Outputs<'_> {
-    /// Appends an entry. Begins a new output first if the last one should end and the user key differs (JOB-3).
-    #[inline]
-    fn add(&mut self, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
-        if let Some(open) = &self.open
-            && !is_same_user_key(open.builder.last_user_key(), key.user_key)
-        {
-            let is_full = open.builder.estimated_size() >= self.context.target_file_size;
-            // Called even if the output is full, because it has to see every key.
-            if self.grandparents.ends_output(key.user_key) || is_full {
-                self.finish_open()?;
-            }
-        }
-        match &mut self.open {
-            Some(open) => open.builder.add(key, value),
-            None => self.begin(key.user_key)?.builder.add(key, value),
-        }
-    }
-
-    fn begin(&mut self, user_key: &[u8]) -> Result<&mut OpenOutput> {
-        let context = self.context;
-        let number = (context.new_file_number)();
-        let path = table_path(context.dir, number);
-        let file_id = context.env.random()?;
-        let file = context.env.create_new(&path)?;
-        self.created.push(path.clone());
-        let mut builder = Builder::new(file, path, file_id, context.table_options)?;
-        builder.set_created_micros(context.env.wall_micros());
-        // Tables below the gap before this output do not count for it.
-        self.grandparents.ends_output(user_key);
-        self.grandparents.passed = 0;
-        Ok(self.open.insert(OpenOutput {
-            number,
-            file_id,
-            builder,
-        }))
-    }
-
-    fn finish_open(&mut self) -> Result<()> {
-        if let Some(open) = self.open.take() {
-            let summary = open.builder.finish()?;
-            let table = TableInfo::new(open.number, open.file_id, summary);
-            table.check()?;
-            self.finished.push(table);
-        }
-        Ok(())
-    }
-
-    /// JOB-2. If a file cannot be removed now, the next open removes it.
-    fn remove_all(mut self) {
-        self.open = None;
-        for path in self.created {
-            let _ = self.context.env.remove_file(&path);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,12 @@ pub(super) fn open(path: &Path, options: &fs::OpenOptions) -> io::Result<fs::Fil
         let _placeholders = Placeholders::take();
         retry(|| options.open(path))?
     };
-    above_standard_streams(file)
+    let file = above_standard_streams(file)?;
+    debug_assert!(
+        file.as_raw_fd() >= FIRST,
+        "FD-1: no file has the number of a standard stream"
+    );
+    Ok(file)
 }
 
 /// Opens a directory, for a sync of it.

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::mem::Dice;
+use super::dice::Dice;
 use super::{DirLock, EngineOnly, Env, File, FileIdentity, PathKind, Thread, ThreadName};
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -196,6 +196,7 @@ impl Faults {
             fault.skip -= 1;
             return None;
         }
+        debug_assert!(fault.times > 0, "a fault that is used up concerns no call");
         if fault.times < u64::MAX {
             fault.times -= 1;
         }

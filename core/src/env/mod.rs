@@ -6,17 +6,19 @@
 //! * `os.rs`    the operating system; its lock is in `os_lock.rs`, its unsafe code in `unix.rs` and in
 //!   `descriptors.rs`, which keeps files off the standard streams' descriptors
 //! * `log_file.rs` its text log files; `stderr.rs` the standard error stream
-//! * `mem.rs`   files in memory, for fast tests; models the power loss from a seed
+//! * `mem/`     files in memory, for fast tests; models the power loss from a seed
 //! * `pages.rs` memory from the system, in huge pages
 //! * `reserve.rs` wraps another environment: uses reserved space when the disk is full
 //! * `names.rs` whether names in a directory are durable, also after failed syncs
 //! * `closed.rs` a stand-in for a closed file
 //! * `fault.rs` wraps another environment: counts operations and makes some fail, from a seed
+//! * `dice.rs`  draws that a seed repeats, for `mem/` and `fault.rs`
 //!
 //! Every method names the path in its error. Offsets and lengths are bytes.
 
 mod closed;
 mod descriptors;
+mod dice;
 #[cfg(test)]
 mod edges;
 mod fault;

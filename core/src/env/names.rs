@@ -35,7 +35,12 @@ impl Names {
 
     /// Whether a sync of a directory has failed since (NAMES-1).
     pub(crate) fn are_uncertain(self, env: &dyn Env) -> bool {
-        env.failed_dir_syncs(EngineOnly) != self.failures
+        let failures = env.failed_dir_syncs(EngineOnly);
+        debug_assert!(
+            failures >= self.failures,
+            "NAMES-1: a failure counts for good, in the environment that counted before"
+        );
+        failures != self.failures
     }
 
     /// Makes the names in `dir` durable; an error if they may not be durable.
@@ -76,6 +81,11 @@ impl DirSyncs {
     }
 
     pub(super) fn last_failure(&self) -> Option<Error> {
-        self.last.lock().clone()
+        let last = self.last.lock();
+        debug_assert!(
+            last.is_some() == (self.failures() > 0),
+            "NAMES-1: a failure that counts has its error"
+        );
+        last.clone()
     }
 }

@@ -211,6 +211,10 @@ impl OsFile {
             self.write_at(end, &ZEROS[..piece as usize])?;
             end += piece;
         }
+        debug_assert!(
+            self.len().map_or(true, |filled| filled >= length),
+            "the space is set aside up to the length"
+        );
         Ok(())
     }
 }
@@ -252,7 +256,12 @@ fn release(file: &fs::File) {
     }
     let mut length = metadata.len();
     while length > RELEASED_BYTES {
+        let before = length;
         length = (length - 1) / RELEASED_BYTES * RELEASED_BYTES;
+        debug_assert!(
+            length < before && before - length <= RELEASED_BYTES,
+            "each piece is freed, and none is too large"
+        );
         if file.set_len(length).is_err() {
             return;
         }

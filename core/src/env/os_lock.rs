@@ -83,6 +83,10 @@ fn take(dir: &Path, exclusive: bool, timeout: Duration) -> Result<OsLock> {
             (None, _) | (Some(Held::Shared(..)), false) => {
                 match lock_file(&dir.join(LOCK_NAME), exclusive)? {
                     FileLock::Taken(slot) => {
+                        debug_assert!(
+                            slot.is_some() || !exclusive,
+                            "LOCK-1: who may write has the lock of the file"
+                        );
                         add(&mut held, identity, exclusive);
                         return Ok(OsLock {
                             table,
@@ -285,6 +289,10 @@ pub(super) fn this_process(seconds: u64) -> Holder {
 
 fn write_holder(mut file: &fs::File) -> io::Result<()> {
     let text = format!("{}\n", this_process(wall_seconds()));
+    debug_assert!(
+        text.len() as u64 <= MAX_HOLDER_BYTES,
+        "LOCK-3: a refused opener can read all of it"
+    );
     file.set_len(0)?;
     // The write would cause a signal instead of an error (OS-4).
     if text.len() as u64 > unix::file_size_limit() {

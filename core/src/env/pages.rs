@@ -19,10 +19,14 @@ impl Mapping {
     /// Maps `bytes` bytes, which must be a power of two and whole pages; `None` if the system has no memory. With
     /// `huge`, asks the system for huge pages.
     pub(crate) fn new(bytes: usize, huge: bool) -> Option<Mapping> {
-        debug_assert!(bytes.is_power_of_two());
+        debug_assert!(
+            bytes.is_power_of_two(),
+            "SLAB-1: a mapping can be aligned to its size"
+        );
         let whole = bytes.checked_mul(2)?;
         let first = map(whole)?.as_ptr();
         let before = first.addr().next_multiple_of(bytes) - first.addr();
+        debug_assert!(before <= bytes, "SLAB-1: the kept part is in the mapping");
         let start = first.wrapping_add(before);
         debug_assert!(
             start.addr().is_multiple_of(bytes),
@@ -45,7 +49,10 @@ impl Mapping {
 
     /// Gives the `bytes` bytes from `offset` on back to the system; see [`discard`]. Their contents are lost.
     pub(crate) fn give_back(&self, offset: usize, bytes: usize) {
-        debug_assert!(offset + bytes <= self.bytes);
+        debug_assert!(
+            offset + bytes <= self.bytes,
+            "CHUNK-4: the range is in the mapping"
+        );
         let start = self.start.as_ptr().wrapping_add(offset);
         // SAFETY: the range lies in the mapping.
         unsafe { discard(start..start.wrapping_add(bytes)) };
@@ -102,6 +109,10 @@ pub(crate) unsafe fn discard(range: Range<*mut u8>) {
     if behind <= first {
         return;
     }
+    debug_assert!(
+        first >= range.start.addr() && behind <= range.end.addr(),
+        "CHUNK-4: no page beside the range is given back"
+    );
     #[cfg(target_os = "linux")]
     // SAFETY: the caller's promise.
     unsafe {

@@ -92,9 +92,14 @@ impl Held {
     /// Adds `bytes`, or as much of them as there is: tries `bytes`, then a half, then a quarter, and so on, because
     /// the file system needs some space for itself.
     fn grow_by_at_most(&mut self, mut bytes: u64) {
+        let most = self.bytes + bytes;
         while bytes >= MIN_PART && self.grow(self.bytes + bytes).is_err() {
             bytes /= 2;
         }
+        debug_assert!(
+            self.bytes <= most,
+            "RESERVE-2: it is filled by no more than was asked for"
+        );
     }
 }
 
@@ -178,6 +183,10 @@ impl Reserve {
                     if or_less {
                         let lacking = target.saturating_sub(held.bytes);
                         held.grow_by_at_most(lacking.min(free));
+                        debug_assert!(
+                            held.bytes <= target,
+                            "RESERVE-2: it is filled up to the target"
+                        );
                     }
                     return Err(error);
                 }
@@ -190,6 +199,10 @@ impl Reserve {
         if held.bytes >= self.piece {
             self.unit.store(self.piece, Ordering::Relaxed);
         }
+        debug_assert!(
+            held.bytes == 0 || held.file.is_some(),
+            "RESERVE-2: what is held is in the file"
+        );
         self.is_whole.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -201,6 +214,7 @@ impl Reserve {
         if held.bytes > bytes {
             self.is_whole.store(false, Ordering::Relaxed);
             let _ = held.shrink(bytes);
+            debug_assert!(held.bytes >= bytes, "RESERVE-1: the rest stays");
         }
     }
 
@@ -234,6 +248,10 @@ impl Reserve {
 
     /// Does `work`, which needs about `bytes`, drawing on the reserve (RESERVE-1).
     fn drawn<T>(&self, share: Share, bytes: u64, work: impl Fn() -> Result<T>) -> Result<T> {
+        debug_assert!(
+            self.unit() <= self.piece,
+            "RESERVE-1: the parts are fractions of a piece"
+        );
         let mut part = bytes.max(self.unit() / FIRST_DIVISOR);
         loop {
             let floor = match share {

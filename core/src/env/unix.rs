@@ -44,6 +44,7 @@ pub(super) fn start_writeback(file: &fs::File, offset: u64, length: u64) {
     let (offset, length) = {
         let start = offset / PIECE_BYTES * PIECE_BYTES;
         let end = offset.saturating_add(length) / PIECE_BYTES * PIECE_BYTES;
+        debug_assert!(start <= end, "the range has its ends in order");
         (start, end - start)
     };
     #[cfg(target_os = "linux")]
@@ -238,12 +239,16 @@ fn each_registered(mut visit: impl FnMut(&'static dyn PerProcess)) {
     }
 }
 
+fn is_registered(place: &'static dyn PerProcess) -> bool {
+    let mut is_registered = false;
+    each_registered(|other| is_registered |= ptr::addr_eq(other, place));
+    is_registered
+}
+
 /// Registers `place`, so that the fork handler clears it. Threads that come here at once may register it more than
 /// once, which does no harm.
 fn register(place: &'static dyn PerProcess) {
-    let mut is_registered = false;
-    each_registered(|other| is_registered |= ptr::addr_eq(other, place));
-    if is_registered {
+    if is_registered(place) {
         return;
     }
     let mut head = PER_PROCESS.load(Ordering::SeqCst);
@@ -256,6 +261,10 @@ fn register(place: &'static dyn PerProcess) {
         head = now;
         registered.next.store(head, Ordering::SeqCst);
     }
+    debug_assert!(
+        is_registered(place),
+        "UNIX-2: the fork handler finds the place"
+    );
 }
 
 /// The value that `place` points to; made and leaked on first use, and made again in a forked child. Only this
@@ -276,6 +285,7 @@ pub(super) fn leaked_or_new<T: Default + Sync>(place: &'static AtomicPtr<T>) -> 
             }
         };
     }
+    debug_assert!(!at.is_null(), "UNIX-2: only a fork clears the place");
     // SAFETY: `at` is not null and was leaked by a call of this function; nothing frees what has been published.
     unsafe { &*at }
 }
@@ -419,6 +429,10 @@ impl LockSlot {
 
     fn swap_out(&self, replacement: i32) -> Option<fs::File> {
         let descriptor = self.descriptor.swap(replacement, Ordering::SeqCst);
+        debug_assert!(
+            descriptor != RESERVED,
+            "UNIX-1: a slot is emptied after its file was stored"
+        );
         // SAFETY: the slot owned the descriptor (UNIX-1); the swap made us its only owner.
         (descriptor >= 0).then(|| unsafe { fs::File::from_raw_fd(descriptor) })
     }
@@ -426,6 +440,10 @@ impl LockSlot {
     /// Runs `work` on the stored file, without taking it out. The caller is the slot's only user.
     pub(super) fn with<T>(&self, work: impl FnOnce(&fs::File) -> T) -> Option<T> {
         let descriptor = self.descriptor.load(Ordering::SeqCst);
+        debug_assert!(
+            descriptor != RESERVED,
+            "UNIX-1: a slot is used after its file was stored"
+        );
         if descriptor < 0 {
             return None;
         }

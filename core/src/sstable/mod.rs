@@ -1,6 +1,6 @@
 //! SSTables: immutable sorted files of internal entries, and everything that reads and writes them.
 //!
-//! * `format.rs`        header, block trailer, footer, properties
+//! * `format/`          header, block trailer, footer, properties
 //! * `block_builder.rs` writes a data block          `block/`     a data block in memory
 //! * `block_cache.rs`   which data blocks stay in memory
 //! * `index.rs`         which block a key belongs to  `filter.rs` a Bloom filter of the keys

@@ -5,7 +5,7 @@
 //! * TAIL-1  Every returned part passed its checksum and its decoder; the index and the properties agree on the
 //!           number of data blocks. Damage in any part is an error, whatever the other parts say.
 //!
-//! Elsewhere: the parts (`format.rs`, `index.rs`, `filter.rs`); reading a damaged table (`salvage.rs`).
+//! Elsewhere: the parts (`format/`, `index.rs`, `filter.rs`); reading a damaged table (`salvage.rs`).
 
 use std::path::Path;
 

@@ -32,7 +32,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::format::LogHeader;
+use super::log_header::LogHeader;
 use super::reader::Record;
 use super::synced::Synced;
 use super::synced_file::SyncedLog;

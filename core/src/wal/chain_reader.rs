@@ -15,7 +15,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use super::chain::{Ended, Expected, LogChain, Numbers};
-use super::format::Predecessor;
+use super::log_header::Predecessor;
 use super::reader::{Found, Opened, Reader};
 use super::synced::Synced;
 use crate::batch::{Operation, Operations, operations};

@@ -11,26 +11,27 @@
 //!          often.
 //! * WAL-8  No length is used before it is compared with the file's length; memory grows only with bytes
 //!          actually read.
+//!
+//! Elsewhere: the bytes in memory (`reader/chunk.rs`), the searches for fragments after damage (`reader/search.rs`).
+
+mod chunk;
+mod search;
 
 use std::path::{Path, PathBuf};
 
-use super::format::{
-    BLOCK_BYTES, BadHeader, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, LogHeader,
-    MAX_HEADER_BYTES, Predecessor, VERSION, fragment_start, payload_checksum,
+use self::chunk::{Chunk, RECORD};
+use self::search::{find_first_fragment, find_id, has_data_behind_header, search_synced};
+use super::fragment::{
+    FIXED_HEADER_BYTES, FragmentHeader, MAX_HEADER_BYTES, fragment_start, payload_checksum,
 };
+use super::log_header::{BadHeader, FILE_HEADER_BYTES, LogHeader, Predecessor, VERSION};
 use super::synced::Synced;
 use crate::batch::HEADER_OF_ONE;
 use crate::env::{Env, File};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::key::{FileNumber, SequenceNumber};
 use crate::memory;
 use crate::sync::Arc;
-
-/// Bytes read at once: whole blocks.
-const CHUNK_BYTES: u64 = 32 * BLOCK_BYTES;
-
-/// At most this many ids, each seen in one fragment, are remembered.
-const MAX_IDS: usize = 64;
 
 /// One record.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,16 +77,10 @@ pub(crate) enum Opened {
 
 /// Iterates over a log's records.
 pub(crate) struct Reader {
-    file: Arc<dyn File>,
     path: PathBuf,
     header: LogHeader,
-    /// The file's length when it was opened.
-    file_length: u64,
     limit: Option<u64>,
-    /// The file's bytes from `chunk_start` on, where a block begins. A fragment in it is whole, or cut off by the end
-    /// of the file.
-    chunk: Vec<u8>,
-    chunk_start: u64,
+    chunk: Chunk,
     /// The end of the last good record.
     good_length: u64,
     synced: Synced,
@@ -210,13 +205,10 @@ impl Reader {
             "WAL-4: the predecessor's last number is one"
         );
         Ok(Reader {
-            file_length: file.len()?,
-            file,
+            chunk: Chunk::new(file)?,
             path: path.to_path_buf(),
             header,
             limit: None,
-            chunk: Vec::new(),
-            chunk_start: 0,
             good_length: FILE_HEADER_BYTES as u64,
             synced: Synced::NOTHING,
             is_searched: false,
@@ -274,7 +266,7 @@ impl Reader {
         Record {
             first_sequence: found.first_sequence,
             payload: match found.in_chunk {
-                Some(range) => &self.chunk[range],
+                Some(range) => &self.chunk.bytes()[range],
                 None => &self.payload,
             },
             offset: found.offset,
@@ -301,7 +293,7 @@ impl Reader {
             Some(offset) => offset,
             None => {
                 self.is_exhausted = true;
-                let end = self.limit.unwrap_or(self.file_length);
+                let end = self.limit.unwrap_or(self.chunk.file_length());
                 if damage.is_none() && !torn && self.limit.is_none_or(|limit| start >= limit) {
                     return Ok(None);
                 }
@@ -318,41 +310,14 @@ impl Reader {
     /// Goes to the first intact record after the place where reading stopped; returns where it begins.
     fn skip_damage(&mut self) -> Result<Option<u64>> {
         let mut from = fragment_start(self.good_length) + 1;
-        while let Some(offset) = self.find_first_fragment(from)? {
+        let (log_id, limit) = (self.header.log_id, self.limit.unwrap_or(u64::MAX));
+        while let Some(offset) = find_first_fragment(&mut self.chunk, log_id, from, limit)? {
             if self.read_fragment(offset)?.is_ok() {
                 self.good_length = offset;
                 self.outcome = None;
                 return Ok(Some(offset));
             }
             from = offset + 1;
-        }
-        Ok(None)
-    }
-
-    /// Finds the first header of a record's first fragment at or after `from`; returns its offset.
-    fn find_first_fragment(&mut self, mut from: u64) -> Result<Option<u64>> {
-        let end = self.limit.unwrap_or(u64::MAX).min(self.file_length);
-        while from < end {
-            if let Err(error) = self.fill(from / BLOCK_BYTES * BLOCK_BYTES) {
-                if error.kind() != ErrorKind::Io {
-                    return Err(error);
-                }
-                // If a sector cannot be read, skip its block.
-                from = (from + 1).next_multiple_of(BLOCK_BYTES);
-                continue;
-            }
-            let chunk_end = end.min(self.chunk_start + self.chunk.len() as u64);
-            if chunk_end <= from {
-                break;
-            }
-            let chunk = &self.chunk[..(chunk_end - self.chunk_start) as usize];
-            for offset in from..chunk_end {
-                let bytes = &chunk[(offset - self.chunk_start) as usize..];
-                if FragmentHeader::begins_record(bytes, self.header.log_id, offset) {
-                    return Ok(Some(offset));
-                }
-            }
-            from = chunk_end;
         }
         Ok(None)
     }
@@ -424,7 +389,7 @@ impl Reader {
     }
 
     fn extend_payload(&mut self, fragment: &Fragment) -> Result<()> {
-        let bytes = &self.chunk[fragment.payload.clone()];
+        let bytes = &self.chunk.bytes()[fragment.payload.clone()];
         memory::append(&mut self.payload, bytes, RECORD)
     }
 
@@ -441,9 +406,9 @@ impl Reader {
     /// The fragment that starts after `end`, the end of the one before it.
     fn read_fragment(&mut self, end: u64) -> Result<std::result::Result<Fragment, Stop>> {
         let offset = fragment_start(end);
-        let limit = self.limit.unwrap_or(self.file_length);
-        let readable = self.file_length.min(limit);
-        if !self.is_zero(end, offset.min(readable))? {
+        let limit = self.limit.unwrap_or(self.chunk.file_length());
+        let readable = self.chunk.file_length().min(limit);
+        if !self.chunk.is_zero(end, offset.min(readable))? {
             return Ok(Err(Stop::Bad("the unused end of a block is not zero")));
         }
         if offset >= readable {
@@ -451,7 +416,7 @@ impl Reader {
         }
         let log_id = self.header.log_id;
         let most_end = readable.min(offset + MAX_HEADER_BYTES as u64);
-        let bytes = self.bytes(offset, most_end)?;
+        let bytes = self.chunk.read(offset, most_end)?;
         if bytes.len() < (most_end - offset) as usize {
             return Ok(Err(Stop::Bad("the file became shorter")));
         }
@@ -476,72 +441,19 @@ impl Reader {
             return Ok(Err(Stop::Bad("the file ends in a fragment")));
         }
         let header_end = offset + header.header_bytes() as u64;
-        let payload = self.bytes(header_end, fragment.end())?;
+        let payload = self.chunk.read(header_end, fragment.end())?;
         if payload.len() != header.length as usize {
             return Ok(Err(Stop::Bad("the file became shorter")));
         }
         if payload_checksum(payload) != header.payload_checksum {
             return Ok(Err(Stop::Bad("the payload's checksum differs")));
         }
-        let start = (header_end - self.chunk_start) as usize;
-        fragment.payload = start..start + header.length as usize;
-        debug_assert!(
-            fragment.payload.end <= self.chunk.len(),
-            "WAL-8: the payload was read"
-        );
+        fragment.payload = self.chunk.range(header_end, header.length.into());
         debug_assert!(
             fragment.offset >= end && fragment.end() <= readable,
             "WAL-6: it lies between the one before and the end"
         );
         Ok(Ok(fragment))
-    }
-
-    fn is_zero(&mut self, start: u64, end: u64) -> Result<bool> {
-        if start >= end {
-            return Ok(true);
-        }
-        Ok(self.bytes(start, end)?.iter().all(|&byte| byte == 0))
-    }
-
-    /// The file's bytes in `[start, end)`, fewer if the file ends before. The range lies within one block.
-    fn bytes(&mut self, start: u64, end: u64) -> Result<&[u8]> {
-        debug_assert!(
-            start <= end && (start == end || start / BLOCK_BYTES == (end - 1) / BLOCK_BYTES),
-            "WAL-6: what is read lies within one block"
-        );
-        if start < self.chunk_start || end > self.chunk_start + self.chunk.len() as u64 {
-            let from = start / BLOCK_BYTES * BLOCK_BYTES;
-            self.fill(from)?;
-        }
-        let from = (start - self.chunk_start) as usize;
-        let to = ((end - self.chunk_start) as usize).min(self.chunk.len());
-        Ok(self.chunk.get(from..to).unwrap_or(&[]))
-    }
-
-    /// Reads the chunk that starts at `from`.
-    fn fill(&mut self, from: u64) -> Result<()> {
-        debug_assert!(
-            from.is_multiple_of(BLOCK_BYTES),
-            "WAL-6: a chunk begins with a block"
-        );
-        let left = self.file_length.saturating_sub(from);
-        self.chunk_start = from;
-        let length = CHUNK_BYTES.min(left) as usize;
-        memory::lengthen(&mut self.chunk, length, RECORD)?;
-        self.chunk.truncate(length);
-        let mut read = self.file.read_at(from, &mut self.chunk);
-        if read.is_err() && left > BLOCK_BYTES {
-            // The blocks before an unreadable sector count.
-            self.chunk.truncate(BLOCK_BYTES as usize);
-            read = self.file.read_at(from, &mut self.chunk);
-        }
-        let filled = *read.as_ref().unwrap_or(&0);
-        self.chunk.truncate(filled);
-        debug_assert!(
-            self.chunk.len() as u64 <= left,
-            "WAL-8: no more than the file has"
-        );
-        read.map(|_| ())
     }
 
     /// Ends the log because no good fragment follows at `at`, unless that is damage (WAL-7).
@@ -552,7 +464,7 @@ impl Reader {
             "WAL-7: reading stops after the last good record"
         );
         if !self.is_searched {
-            self.search_synced(at)?;
+            search_synced(&mut self.chunk, self.header.log_id, at, &mut self.synced)?;
             self.is_searched = true;
         }
         if self.synced.length() > self.good_length {
@@ -578,40 +490,7 @@ impl Reader {
         }));
         Ok(None)
     }
-
-    /// Searches from `at` to the file's end, at every byte, for an intact fragment that states a later sync.
-    ///
-    /// At every byte, because after a damaged length it is unknown where the next fragment starts.
-    fn search_synced(&mut self, at: u64) -> Result<()> {
-        let mut from = at;
-        while from < self.file_length {
-            self.fill(from / BLOCK_BYTES * BLOCK_BYTES)?;
-            let mut index = (from - self.chunk_start) as usize;
-            if index >= self.chunk.len() {
-                break;
-            }
-            from = self.chunk_start + self.chunk.len() as u64;
-            while let Some(rest) = self.chunk.get(index..).filter(|rest| !rest.is_empty()) {
-                // The beginning of a header is never all zeros, but a log ends with many zeros, so skip them.
-                let zeros = leading_zeros(rest);
-                if zeros >= FIXED_HEADER_BYTES {
-                    index += zeros - FIXED_HEADER_BYTES + 1;
-                }
-                let (bytes, offset) = (&self.chunk[index..], self.chunk_start + index as u64);
-                let (log_id, known) = (self.header.log_id, self.synced);
-                if let Some(synced) = FragmentHeader::find_synced(bytes, log_id, offset, known) {
-                    debug_assert!(synced > self.synced, "SYNCED-2: only a larger value counts");
-                    self.synced = synced;
-                }
-                index += 1;
-            }
-        }
-        Ok(())
-    }
 }
-
-/// The name of its memory in errors.
-const RECORD: &str = "a record of a log";
 
 /// A record that was read; its payload is in the chunk or in the reader's own buffer.
 pub(super) struct Found {
@@ -620,62 +499,9 @@ pub(super) struct Found {
     in_chunk: Option<std::ops::Range<usize>>,
 }
 
-/// How many zeros `bytes` begins with.
-fn leading_zeros(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<16>();
-    let words = words.iter().take_while(|word| **word == [0; 16]).count();
-    let rest = bytes[words * 16..].iter();
-    words * 16 + rest.take_while(|byte| **byte == 0).count()
-}
-
 fn newer(path: &Path, version: u32) -> Error {
     Error::unsupported(format!(
         "{} has log format {version}; this build reads up to {VERSION}",
         path.display()
     ))
-}
-
-/// The id of a log whose header is damaged: the one that two fragments with intact payloads agree on, or that of the
-/// only fragment.
-fn find_id(file: &dyn File) -> Result<Option<u64>> {
-    let length = file.len()?;
-    let mut said = Vec::new();
-    let mut block = memory::zeros(BLOCK_BYTES as usize, RECORD)?;
-    for start in (0..length).step_by(BLOCK_BYTES as usize) {
-        let read = match file.read_at(start, &mut block) {
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::Io => continue,
-            Err(error) => return Err(error),
-        };
-        let skip = if start == 0 { FILE_HEADER_BYTES } else { 0 };
-        for at in skip..read {
-            let offset = start + at as u64;
-            let Some(log_id) = FragmentHeader::find_id(&block[at..read], offset) else {
-                continue;
-            };
-            // Fragments that disagree have damaged headers, so they are few.
-            if said.contains(&log_id) {
-                return Ok(Some(log_id));
-            }
-            if said.len() < MAX_IDS {
-                said.push(log_id);
-            }
-        }
-    }
-    Ok(said.first().copied())
-}
-
-fn has_data_behind_header(file: &dyn File) -> Result<bool> {
-    let mut buffer = memory::zeros(BLOCK_BYTES as usize, RECORD)?;
-    let mut offset = FILE_HEADER_BYTES as u64;
-    loop {
-        let read = file.read_at(offset, &mut buffer)?;
-        if read == 0 {
-            return Ok(false);
-        }
-        if buffer[..read].iter().any(|&byte| byte != 0) {
-            return Ok(true);
-        }
-        offset += read as u64;
-    }
 }

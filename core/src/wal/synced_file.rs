@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use super::format::LogHeader;
+use super::log_header::LogHeader;
 use super::synced::Synced;
 use crate::checksum::crc;
 use crate::coding::{get_u32, get_u64, put_u32, put_u64};

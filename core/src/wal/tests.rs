@@ -7,10 +7,11 @@ use std::path::Path;
 
 use aidb_test_data::{Fill, Unit, edges_up_to};
 
-use super::format::{
-    BLOCK_BYTES, FILE_HEADER_BYTES, FIXED_HEADER_BYTES, FragmentHeader, FragmentType,
-    MAX_HEADER_BYTES, payload_checksum, room_at,
+use super::fragment::{
+    BLOCK_BYTES, FIXED_HEADER_BYTES, FragmentHeader, FragmentType, MAX_HEADER_BYTES,
+    payload_checksum, room_at,
 };
+use super::log_header::FILE_HEADER_BYTES;
 use super::*;
 use crate::batch::HEADER_OF_ONE;
 use crate::checksum::id_behind;

@@ -15,10 +15,12 @@
 
 use std::path::Path;
 
-use super::format::{
-    BLOCK_BYTES, FILE_HEADER_BYTES, FragmentHeader, FragmentType, LogHeader, LogId,
-    MAX_HEADER_BYTES, Payload, Predecessor, fragment_start, payload_checksum, room_at,
+use super::fragment::{
+    BLOCK_BYTES, FragmentHeader, FragmentType, MAX_HEADER_BYTES, fragment_start, payload_checksum,
+    room_at,
 };
+use super::log_header::{FILE_HEADER_BYTES, LogHeader, LogId, Predecessor};
+use super::payload::Payload;
 use super::synced::Synced;
 use crate::env::{ClosedFile, EngineOnly, Env, File};
 use crate::error::{Error, Result};

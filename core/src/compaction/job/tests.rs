@@ -11,6 +11,7 @@ use aidb_test_data::{Random, Sizes};
 use super::*;
 use crate::compaction::PLAN_TABLES;
 use crate::compaction::picker::{PickerOptions, RangePlan, pick, plan_range, plan_rewrite};
+use crate::error::ErrorKind;
 use crate::filename::parse;
 use crate::key::{Trailer, ValueKind};
 use crate::sstable;

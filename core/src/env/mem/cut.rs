@@ -10,10 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::history::{Change, Fate, History};
-use super::{ByteChange, Dice, Directory, FileContent, MemEnv, MemFile, NameChange, Names, write};
+use super::MemEnv;
+use super::directory::{Directory, NameChange, Names};
+use super::disk::Directories;
+use super::file::{ByteChange, FileContent, MemFile, write};
+use super::history::{Change, Fate};
+use crate::env::dice::Dice;
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, RwLock};
 
 const SECTOR_BYTES: u64 = 512;
 const PAGE_BYTES: u64 = 4096;
@@ -130,6 +134,7 @@ impl Arrivals {
             PowerLoss::Everything | PowerLoss::Any => 0,
             _ => dice.below(count as u64 + 1) as usize,
         };
+        debug_assert!(kept <= count, "CUT-2: what arrives was waiting");
         let any = loss == PowerLoss::Any;
         Arrivals { kept, any }
     }
@@ -154,15 +159,15 @@ fn has_arrived(loss: PowerLoss, dice: &mut Dice) -> bool {
 impl FileContent {
     /// The bytes after a power cut.
     fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut Effects) -> Arc<Vec<u8>> {
-        if self.disk.changes().is_empty() {
-            return self.disk.base().clone();
+        if self.disk().changes().is_empty() {
+            return self.disk().base().clone();
         }
-        let mut bytes = self.disk.base().as_ref().clone();
-        let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);
-        let mut pages = Pages::new(self.disk.waiting());
+        let mut bytes = self.disk().base().as_ref().clone();
+        let arrivals = Arrivals::throw(loss, self.disk().waiting(), dice);
+        let mut pages = Pages::new(self.disk().waiting());
         let mut dropped = false;
         let mut waiting = 0..;
-        for (fate, change) in self.disk.changes() {
+        for (fate, change) in self.disk().changes() {
             let index = match fate {
                 Fate::Durable => {
                     change.apply(&mut bytes);
@@ -203,25 +208,48 @@ impl FileContent {
                 });
             }
         }
+        debug_assert!(
+            waiting.start == self.disk().waiting(),
+            "CUT-2: each waiting change has its fate"
+        );
+        debug_assert!(
+            loss != PowerLoss::Nothing || bytes.len() == self.len(),
+            "CUT-2: without a loss all bytes are there"
+        );
         if pages.are_apart {
             effects.insert(Effect::PagesApart);
         }
-        let full = self.bytes.len();
-        if matches!(loss, PowerLoss::Zeros | PowerLoss::Garbage) && bytes.len() < full {
-            let missing = (full - bytes.len()) as u64;
-            let longer = bytes.len() + 1 + dice.below(missing) as usize;
-            while bytes.len() < longer {
-                bytes.push(match loss {
-                    PowerLoss::Zeros => 0,
-                    _ => dice.next() as u8,
-                });
-            }
-            effects.insert(match loss {
-                PowerLoss::Zeros => Effect::ZeroTail,
-                _ => Effect::GarbageTail,
-            });
+        if matches!(loss, PowerLoss::Zeros | PowerLoss::Garbage) && bytes.len() < self.len() {
+            self.lengthen(loss, &mut bytes, dice, effects);
         }
         Arc::new(bytes)
+    }
+
+    /// Adds a part of the length that `bytes` lack, without the bytes that programs see there.
+    fn lengthen(
+        &self,
+        loss: PowerLoss,
+        bytes: &mut Vec<u8>,
+        dice: &mut Dice,
+        effects: &mut Effects,
+    ) {
+        let full = self.len();
+        let missing = (full - bytes.len()) as u64;
+        let longer = bytes.len() + 1 + dice.below(missing) as usize;
+        while bytes.len() < longer {
+            bytes.push(match loss {
+                PowerLoss::Zeros => 0,
+                _ => dice.next() as u8,
+            });
+        }
+        debug_assert!(
+            bytes.len() <= full,
+            "CUT-2: no file gets longer than it was"
+        );
+        effects.insert(match loss {
+            PowerLoss::Zeros => Effect::ZeroTail,
+            _ => Effect::GarbageTail,
+        });
     }
 }
 
@@ -233,6 +261,10 @@ fn pieces(offset: u64, written: &[u8], unit: u64) -> impl Iterator<Item = (u64, 
         let to_edge = (unit - at % unit) as usize;
         let piece = &written[done..written.len().min(done + to_edge)];
         done += piece.len();
+        debug_assert!(
+            at % unit + piece.len() as u64 <= unit,
+            "CUT-2: a piece is in one sector or page"
+        );
         (!piece.is_empty()).then_some((at, piece))
     })
 }
@@ -301,15 +333,15 @@ impl ByteChange {
 impl Directory {
     /// The names after a power cut.
     fn after(&self, loss: PowerLoss, dice: &mut Dice, effects: &mut Effects) -> Names {
-        let mut names = self.disk.base().as_ref().clone();
+        let mut names = self.disk().base().as_ref().clone();
         let loss = match loss {
             PowerLoss::Pages | PowerLoss::Writeback | PowerLoss::Garbage => PowerLoss::Any,
             other => other,
         };
-        let arrivals = Arrivals::throw(loss, self.disk.waiting(), dice);
+        let arrivals = Arrivals::throw(loss, self.disk().waiting(), dice);
         let mut dropped = false;
         let mut waiting = 0..;
-        for (fate, change) in self.disk.changes() {
+        for (fate, change) in self.disk().changes() {
             let index = match fate {
                 Fate::Durable => {
                     change.apply(&mut names);
@@ -337,6 +369,14 @@ impl Directory {
                 NameChange::Renamed(..) => Effect::RenameDropped,
             });
         }
+        debug_assert!(
+            waiting.start == self.disk().waiting(),
+            "CUT-2: each waiting change has its fate"
+        );
+        debug_assert!(
+            loss != PowerLoss::Nothing || names.keys().eq(self.names().keys()),
+            "CUT-2: without a loss all names are there"
+        );
         names
     }
 }
@@ -355,110 +395,99 @@ impl MemEnv {
 
     /// [`MemEnv::power_cut`] with chosen losses; adds its effects to `effects`.
     pub fn power_cut_as(&self, cut: PowerCut, effects: &mut Effects) -> MemEnv {
-        let _still = self.shared.still.write();
         let mut dice = Dice::new(cut.seed);
-        let throw = |loss: Option<PowerLoss>, dice: &mut Dice| {
-            loss.unwrap_or_else(|| PowerLoss::ALL[dice.below(PowerLoss::ALL.len() as u64) as usize])
-        };
-        let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
-        let mut after: BTreeMap<PathBuf, Directory> = BTreeMap::new();
-        let mut moved_back = Vec::new();
-        let env = self.empty_copy(dice.next());
-        for (path, directory) in self.shared.directories.lock().iter() {
-            let loss = throw(cut.names, &mut dice);
-            let parent_is_gone = path
-                .parent()
-                .is_some_and(|parent| !after.contains_key(parent));
-            let may_go = directory.is_unsynced && loss != PowerLoss::Nothing;
-            if parent_is_gone || may_go && (loss == PowerLoss::Everything || dice.below(2) == 0) {
-                effects.insert(Effect::DirectoryDropped);
-                continue;
-            }
-            if let Some(old) = &directory.old_path
-                && loss != PowerLoss::Nothing
-                && (loss == PowerLoss::Everything || dice.below(2) == 0)
-            {
-                moved_back.push((path.clone(), old.clone()));
-            }
-            let mut names = directory.after(loss, &mut dice, effects);
-            // Two names of one file stay so.
-            for file in names.values_mut() {
-                let new = files.entry(Arc::as_ptr(file)).or_insert_with(|| {
-                    let loss = throw(cut.bytes, &mut dice);
-                    let bytes = file.content.read().after(loss, &mut dice, effects);
-                    let content = FileContent {
-                        disk: History::new(bytes.clone()),
-                        bytes,
-                    };
-                    MemEnv::new_file(content)
-                });
-                *file = new.clone();
-            }
-            let directory = Directory {
-                disk: History::new(Arc::new(names.clone())),
-                names,
-                is_unsynced: false,
-                old_path: None,
-            };
-            after.insert(path.clone(), directory);
-        }
-        *env.shared.directories.lock() = after;
+        let (env, moved_back) = self.disk.while_still(|directories| {
+            let random = self.random_after(dice.next());
+            let (after, moved_back) = after_cut(directories, cut, &mut dice, effects);
+            (MemEnv::with(after, random), moved_back)
+        });
         for (path, old) in moved_back {
             // The directory is whole, in its old place or in the new one.
-            if env.rename_dir(&path, &old).is_ok() {
+            if env.disk.rename_dir(&path, &old).is_ok() {
                 effects.insert(Effect::RenameDropped);
             }
         }
-        for directory in env.shared.directories.lock().values_mut() {
-            directory.settle();
-        }
+        env.disk.settle();
+        debug_assert!(
+            env.disk
+                .while_still(|after| after.values().all(Directory::is_durable)),
+            "MEM-1: after a cut everything is durable"
+        );
         env
     }
 
     /// The result of a crash of every process now: all changes, of which a later power cut may still lose the
     /// unsynced ones. This environment continues unchanged.
     pub fn process_crash(&self) -> MemEnv {
-        let _still = self.shared.still.write();
-        let env = self.empty_copy(1);
         let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
         let mut copy = |file: &mut Arc<MemFile>| {
             let new = files
                 .entry(Arc::as_ptr(file))
-                .or_insert_with(|| MemEnv::new_file(file.content.read().clone()));
+                .or_insert_with(|| MemFile::new(file.look(FileContent::clone)));
             *file = new.clone();
         };
-        let mut after: BTreeMap<PathBuf, Directory> = BTreeMap::new();
-        for (path, directory) in self.shared.directories.lock().iter() {
-            let mut directory = directory.clone();
-            directory.names.values_mut().for_each(&mut copy);
-            directory.disk.base_mut().values_mut().for_each(&mut copy);
-            for change in directory.disk.changes_mut() {
-                match change {
-                    NameChange::Added(_, file) | NameChange::Renamed(_, _, file) => copy(file),
-                    NameChange::Removed(_) => {}
-                }
+        self.disk.while_still(|directories| {
+            let random = self.random_after(1);
+            let mut after = Directories::new();
+            for (path, directory) in directories {
+                let mut directory = directory.clone();
+                directory.replace_files(&mut copy);
+                after.insert(path.clone(), directory);
             }
-            after.insert(path.clone(), directory);
-        }
-        *env.shared.directories.lock() = after;
-        env
-    }
-
-    /// An empty environment. Its random numbers depend on this one's and on `twist`, and are far from all earlier
-    /// ones, so that no file id is given twice.
-    fn empty_copy(&self, twist: u64) -> MemEnv {
-        let env = MemEnv::with(BTreeMap::new());
-        let drawn = self.shared.random.load(Ordering::Relaxed);
-        let random = Dice::new(Dice::new(drawn).next() ^ twist).next();
-        env.shared.random.store(random, Ordering::Relaxed);
-        env
-    }
-
-    fn new_file(content: FileContent) -> Arc<MemFile> {
-        Arc::new(MemFile {
-            content: RwLock::new(content),
+            MemEnv::with(after, random)
         })
     }
+
+    /// Where the random numbers of a copy begin. They depend on this environment's and on `twist`, and are far from
+    /// all earlier ones, so that no file id is given twice.
+    fn random_after(&self, twist: u64) -> u64 {
+        let drawn = self.random.load(Ordering::Relaxed);
+        Dice::new(Dice::new(drawn).next() ^ twist).next()
+    }
+}
+
+/// What `cut` leaves of `directories`, and which of these it may move back: from where to where.
+fn after_cut(
+    directories: &Directories,
+    cut: PowerCut,
+    dice: &mut Dice,
+    effects: &mut Effects,
+) -> (Directories, Vec<(PathBuf, PathBuf)>) {
+    let throw = |loss: Option<PowerLoss>, dice: &mut Dice| {
+        loss.unwrap_or_else(|| PowerLoss::ALL[dice.below(PowerLoss::ALL.len() as u64) as usize])
+    };
+    let mut files: BTreeMap<*const MemFile, Arc<MemFile>> = BTreeMap::new();
+    let mut after = Directories::new();
+    let mut moved_back = Vec::new();
+    for (path, directory) in directories {
+        let loss = throw(cut.names, dice);
+        let parent_is_gone = path
+            .parent()
+            .is_some_and(|parent| !after.contains_key(parent));
+        let may_go = directory.is_unsynced() && loss != PowerLoss::Nothing;
+        if parent_is_gone || may_go && (loss == PowerLoss::Everything || dice.below(2) == 0) {
+            effects.insert(Effect::DirectoryDropped);
+            continue;
+        }
+        if let Some(old) = directory.old_path()
+            && loss != PowerLoss::Nothing
+            && (loss == PowerLoss::Everything || dice.below(2) == 0)
+        {
+            moved_back.push((path.clone(), old.clone()));
+        }
+        let mut names = directory.after(loss, dice, effects);
+        // Two names of one file stay so.
+        for file in names.values_mut() {
+            let new = files.entry(Arc::as_ptr(file)).or_insert_with(|| {
+                let loss = throw(cut.bytes, dice);
+                let bytes = file.look(|content| content.after(loss, dice, effects));
+                MemFile::new(FileContent::durable(bytes))
+            });
+            *file = new.clone();
+        }
+        after.insert(path.clone(), Directory::durable(names));
+    }
+    (after, moved_back)
 }
 
 #[cfg(test)]

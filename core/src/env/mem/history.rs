@@ -64,11 +64,21 @@ impl<C: Change> History<C> {
             let settled = self.changes.drain(..settled);
             settled.for_each(|(_, change)| change.apply(base));
         }
+        debug_assert!(
+            self.changes
+                .first()
+                .is_none_or(|(fate, _)| *fate == Fate::Uncertain),
+            "HISTORY-1: the base has what is durable and follows no uncertain change"
+        );
     }
 
     /// Notes a failed sync (HISTORY-1).
     pub(super) fn fail_sync(&mut self) {
         self.decide(Fate::Uncertain);
+        debug_assert!(
+            self.waiting() == 0,
+            "HISTORY-1: nothing waits after a failed sync"
+        );
     }
 
     fn decide(&mut self, decided: Fate) {

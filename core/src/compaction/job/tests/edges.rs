@@ -1,11 +1,10 @@
 //! How often a job checks whether to stop, where it cuts its outputs, and what it has made durable when it ends.
 
-use aidb_test_data::{Fill, Random};
+use aidb_test_data::Fill;
 
 use super::*;
+use crate::compaction::job::looks::STOP_BYTES;
 use crate::env::{Call, Fault, FaultEnv};
-use crate::key::{FileNumber, KeyRef, Trailer};
-use crate::version::ObsoleteFiles;
 
 /// A tree with a plan for two tables of level 0; each holds every second one of `entries` entries.
 fn plan_over(entries: usize, value_bytes: usize) -> (Tree, Plan) {
@@ -54,41 +53,6 @@ fn a_job_asks_whether_to_stop_every_256_entries_and_every_megabyte() {
         tree.run(&plan, &never).unwrap();
         assert_eq!(asked.get(), expected, "{entries} entries of {value_bytes}");
     }
-}
-
-#[test]
-fn an_output_ends_when_it_has_passed_more_than_ten_target_sizes_of_the_level_below() {
-    let bench = Bench::new();
-    let mut edit = VersionEdit::default();
-    for (key, size) in [("b", 60), ("d", 40), ("f", 1), ("h", 100)] {
-        let mut entries = Entries::new();
-        insert(&mut entries, key.as_bytes(), 1, Some(b""));
-        edit.add(
-            3,
-            TableInfo {
-                size,
-                ..bench.table(&entries)
-            },
-        );
-    }
-    let version = bench.apply(&Version::empty(), &edit);
-    let mut below = Grandparents::new(version.files(3), 10);
-    assert_eq!(below.limit, 100);
-    // A table counts as passed after its last key.
-    let answers = ["a", "b", "c", "d", "e", "f", "g"];
-    let passed = answers.map(|key| (below.ends_output(key.as_bytes()), below.passed));
-    assert_eq!(
-        passed,
-        [
-            (false, 0),
-            (false, 0),
-            (false, 60),
-            (false, 60),
-            (false, 100),
-            (false, 100),
-            (true, 101)
-        ]
-    );
 }
 
 #[test]
@@ -196,34 +160,4 @@ fn the_names_of_the_outputs_are_durable_when_the_edit_is_returned() {
     assert_eq!(failure.error.kind(), ErrorKind::Io, "{failure:?}");
     assert_eq!(failure.set_aside, []);
     assert_eq!(tree.table_names(), before, "JOB-2");
-}
-
-#[test]
-fn a_key_is_held_deeper_if_any_table_ranges_over_it_whatever_order_they_are_in() {
-    let mut random = Random::new(41);
-    let obsolete = ObsoleteFiles::new(|| {});
-    for tables in 0..40u64 {
-        let files: Vec<Arc<FileMeta>> = (0..tables)
-            .map(|number| {
-                let mut ends = [(); 2].map(|()| vec![random.below(60) as u8; 1 + random.index(2)]);
-                ends.sort_unstable();
-                let encoded = |key: &[u8]| KeyRef::new(key, Trailer::NEWEST).to_vec();
-                let info = TableInfo {
-                    number: FileNumber(number + 1),
-                    smallest: encoded(&ends[0]),
-                    largest: encoded(&ends[1]),
-                    ..TableInfo::default()
-                };
-                FileMeta::new(info, Arc::clone(&obsolete))
-            })
-            .collect();
-        let ranges = Ranges::of(&files);
-        let keys = (0..62u8).flat_map(|byte| [vec![byte], vec![byte, byte], vec![byte, 0]]);
-        for key in keys.chain([Vec::new()]) {
-            let expected = files
-                .iter()
-                .any(|file| file.overlaps(Some(&key), Some(&key)));
-            assert_eq!(ranges.hold(&key), expected, "{key:?} of {tables}");
-        }
-    }
 }

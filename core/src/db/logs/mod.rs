@@ -1,6 +1,7 @@
 //! The files of the write-ahead log: making the next one, how far they are durable, and removing old ones.
 //!
-//! `commit/` decides what goes into a log. Locks: the sync group's own, a leaf.
+//! `commit/` decides what goes into a log. Locks: the sync group's and those of the files that it
+//! syncs, all leaves.
 
 use std::path::Path;
 

@@ -34,10 +34,11 @@ impl Commit {
     ///
     /// 1. under the log's lock: reserve memory in the memtable, take sequence numbers, append to the log
     /// 2. insert into the memtable
-    /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
+    /// 3. publish the sequence numbers, in order
+    /// 4. wait for the group's sync, if `sync`
     ///
-    /// Readers see nothing before step 3, and none that begins after this has returned misses it (PUBLISH-3). If step 1 fails,
-    /// 2 to 4 do not run. Acknowledged when this returns.
+    /// Readers see nothing before step 3, and none that begins after this has returned misses it (PUBLISH-3). If step
+    /// 1 fails, 2 to 4 do not run. Acknowledged when this returns.
     ///
     /// Returns the sequence number of the batch's last operation; for an empty batch, which takes none, the
     /// last published one.
@@ -169,7 +170,8 @@ impl Commit {
         Ok(log.file.place(end))
     }
 
-    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait for.
+    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait
+    /// for.
     fn log_with_room(
         &self,
         batch: &WriteBatch,

@@ -27,7 +27,7 @@ use crate::sync::{Arc, panicking};
 use crate::wal;
 
 /// At most this many operations of a batch are located before the first of them is inserted.
-const TOGETHER: usize = 8;
+const LOCATED_AHEAD: usize = 8;
 
 impl Commit {
     /// Makes `batch` visible and, if asked, durable. The only caller of `wal::Writer::append`.
@@ -233,14 +233,14 @@ fn insert<'a>(
         [] | [_] => insert(first)?,
         [_, contents @ ..] => {
             // Locating several before the first is inserted lets their memory arrive together.
-            let mut located = [const { None }; TOGETHER];
+            let mut located = [const { None }; LOCATED_AHEAD];
             located[0] = Some(first);
             let mut count = 1;
             for content in contents {
                 let Some(operation) = others.next().transpose()? else {
                     break;
                 };
-                if count == TOGETHER {
+                if count == LOCATED_AHEAD {
                     located
                         .iter_mut()
                         .filter_map(Option::take)

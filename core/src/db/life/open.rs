@@ -25,7 +25,7 @@ use crate::db::logs::{LogFile, Logs, log_numbers};
 use crate::db::order::Order;
 use crate::db::read::Walks;
 use crate::db::space::Space;
-use crate::db::tree::{Ground, Grown, STOP_FACTOR, SuperVersion, Tree};
+use crate::db::tree::{LowerRooms, STOP_FACTOR, SuperVersion, Tree, TreeParts};
 use crate::env::{DirLock, DurableName, Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
@@ -311,7 +311,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         first,
     );
     let logs = Arc::new(logs);
-    let ground = Ground {
+    let rooms = LowerRooms {
         context: Arc::clone(&context),
         order: Arc::clone(&order),
         space: Arc::clone(&space),
@@ -319,7 +319,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         doorbell: found.doorbell,
         locks,
     };
-    let grown = Grown {
+    let parts = TreeParts {
         superversion,
         versions,
         file_numbers,
@@ -327,7 +327,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         spare_chunks: log.spare_chunks,
         open_tables,
     };
-    let tree = Arc::new(Tree::new(ground, grown));
+    let tree = Arc::new(Tree::new(rooms, parts));
     let log = Log::new(log.writer, log.file, log.memtable, last_sequence);
     let log = locks.lock(Rank::Log, log);
     let closing = Closing {

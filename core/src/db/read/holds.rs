@@ -35,7 +35,7 @@ pub(super) struct Walk {
 impl Walk {
     /// Takes only the owner of the current entry's bytes.
     fn keep_entry(&mut self) -> Option<Kept> {
-        match self.entries.standing() {
+        match self.entries.inner_if_shown() {
             Some(merged) => merged.current_mut().keep_entry(),
             None => self
                 .entries

@@ -3,9 +3,9 @@
 //! There is one value for each tree. It gives commits the memtables to insert into. It knows nothing of the
 //! source of entries or of their logs, except that a flush tells the logs which of them are no longer needed.
 //!
-//! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a get
-//! loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns
-//! the replaced superversion, to be dropped after the lock is released.
+//! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a
+//! get loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns the
+//! replaced superversion, to be dropped after the lock is released.
 //!
 //! * `superversion.rs`  what a reader pins           * `lookup.rs`   point reads
 //! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables
@@ -87,7 +87,7 @@ pub(super) struct Tree {
 }
 
 /// The rooms that a tree uses.
-pub(super) struct Ground {
+pub(super) struct LowerRooms {
     pub(super) context: Arc<Context>,
     pub(super) order: Arc<Order>,
     pub(super) space: Arc<Space>,
@@ -97,7 +97,7 @@ pub(super) struct Ground {
 }
 
 /// The state that opening found for a tree.
-pub(super) struct Grown {
+pub(super) struct TreeParts {
     pub(super) superversion: SuperVersion,
     pub(super) versions: Arc<Lock<VersionSet>>,
     pub(super) file_numbers: Arc<FileNumbers>,
@@ -108,33 +108,33 @@ pub(super) struct Grown {
 }
 
 impl Tree {
-    pub(super) fn new(ground: Ground, grown: Grown) -> Tree {
-        let context = ground.context;
+    pub(super) fn new(rooms: LowerRooms, parts: TreeParts) -> Tree {
+        let context = rooms.context;
         let block_cache = BlockCache::new(context.options().block_cache_size as usize);
         let tables = TableCache::new(
             context.shared_env(),
             context.dir(),
             Arc::clone(&block_cache),
-            grown.open_tables,
+            parts.open_tables,
         );
-        let to_ring = Arc::clone(&ground.doorbell);
+        let to_ring = Arc::clone(&rooms.doorbell);
         Tree {
-            order: ground.order,
-            space: ground.space,
-            logs: ground.logs,
+            order: rooms.order,
+            space: rooms.space,
+            logs: rooms.logs,
             block_cache,
             tables,
-            spare_chunks: grown.spare_chunks,
-            superversion: ArcSwap::from_pointee(grown.superversion),
-            versions: grown.versions,
-            file_numbers: grown.file_numbers,
-            state: ground.locks.lock(Rank::State, State::default()),
+            spare_chunks: parts.spare_chunks,
+            superversion: ArcSwap::from_pointee(parts.superversion),
+            versions: parts.versions,
+            file_numbers: parts.file_numbers,
+            state: rooms.locks.lock(Rank::State, State::default()),
             changed: Condvar::new(),
             has_no_threads: AtomicBool::new(false),
-            callers: ground.locks.lock(Rank::Callers, ()),
+            callers: rooms.locks.lock(Rank::Callers, ()),
             met: Alarm::new(move || to_ring.ring()),
-            doorbell: ground.doorbell,
-            obsolete: grown.obsolete,
+            doorbell: rooms.doorbell,
+            obsolete: parts.obsolete,
             stall: Stall::new(),
             early_seals: EarlySeals::default(),
             context,

@@ -92,7 +92,7 @@ enum aidb_status
      */
     AIDB_INVALID_ARGUMENT = 1,
     /**
-     * The operating system refused a file operation: check the disk, then reopen.
+     * The operating system refused a file operation: check the disk, then call again; reopening is not needed.
      */
     AIDB_IO = 2,
     /**
@@ -641,13 +641,14 @@ aidb_status aidb_path(const aidb_db *db, char **path_out, aidb_error **error);
 bool aidb_is_closed(const aidb_db *db);
 
 /**
- * Makes a consistent copy in another directory, which must be missing or empty, while reads and writes go on.
- * The copy contains every write acknowledged before the call, is a database of its own, and is durable when
- * this returns. Its tables are hard links where the file system allows that. After an error the call removes
- * what it made.
+ * Makes a consistent copy in another directory, which must be missing, empty, or an incomplete copy, while reads
+ * and writes go on. The copy contains every write acknowledged before the call, is a database of its own, and is
+ * durable when this returns. Its tables are hard links where the file system allows that. After an error the call
+ * removes what it made. If a crash interrupts it, the incomplete copy does not open, and the error says so; a new
+ * copy into the same directory replaces it, and aidb_destroy removes it.
  *
  * @param path  the directory of the copy
- * @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
+ * @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory with anything else in it; AIDB_LOCKED,
  *         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION; AIDB_UNSUPPORTED for a path with a scheme
  */
 aidb_status aidb_checkpoint(const aidb_db *db,
@@ -686,7 +687,7 @@ aidb_status aidb_verify(const aidb_db *db,
  * manifest is lost and a crash had left behind a table that was already compacted.
  *
  * @param path        the damaged database, closed
- * @param into        the directory of the new one: missing or empty
+ * @param into        the directory of the new one: missing, empty, or an incomplete copy, which is replaced
  * @param options     how new tables are built; NULL for the defaults
  * @param is_ok_out   true if everything could be read and is as it should be; may be NULL
  * @param report_out  a JSON object: is_ok, tables, table_entries, logs, log_records, entries_written,
@@ -694,10 +695,10 @@ aidb_status aidb_verify(const aidb_db *db,
  *                    largest_key, first_sequence, last_sequence}, keys in hexadecimal, null where unknown;
  *                    release it with aidb_free; may be NULL
  * @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT
- *         if `path` contains no part of a database or `into` is not empty; AIDB_UNSUPPORTED if a newer AiDb
- *         wrote it or a path has a scheme; AIDB_IO or AIDB_NO_SPACE if writing fails; AIDB_INTERNAL if the
- *         entries written are not those that were read. After AIDB_IO, AIDB_NO_SPACE and AIDB_INTERNAL `into`
- *         is empty
+ *         if `path` contains no part of a database or `into` contains anything else; AIDB_CORRUPTION if `path` is an
+ *         incomplete copy; AIDB_UNSUPPORTED if a newer AiDb wrote it or a path has a scheme; AIDB_IO or
+ *         AIDB_NO_SPACE if writing fails; AIDB_INTERNAL if the entries written are not those that were read.
+ *         After AIDB_IO, AIDB_NO_SPACE and AIDB_INTERNAL `into` is empty
  */
 aidb_status aidb_repair(const char *path,
                         const char *into,
@@ -775,7 +776,8 @@ aidb_status aidb_batch_clear(aidb_batch *batch, aidb_error **error);
 size_t aidb_batch_count(const aidb_batch *batch);
 
 /**
- * The bytes that the batch takes in memory and in the log; 0 for a handle that is not a live batch.
+ * The bytes that the batch takes in the log; in memory it takes 24 more for each operation except the first. 0 for a
+ * handle that is not a live batch.
  */
 size_t aidb_batch_byte_size(const aidb_batch *batch);
 

@@ -236,6 +236,7 @@ class WriteBatch {
   }
   std::size_t size() const noexcept { return aidb_batch_count(handle_.get()); }
   bool empty() const noexcept { return size() == 0; }
+  // The bytes that the batch takes in the log; in memory it takes 24 more for each operation except the first.
   std::size_t byte_size() const noexcept { return aidb_batch_byte_size(handle_.get()); }
 
   // The operations in order: a key and its new value, or no value for a delete.
@@ -358,7 +359,8 @@ class DB {
     detail::Check check;
     check(aidb_destroy(detail::c_text(path, "the path"), options.handle(), check.out()));
   }
-  // Makes a new database in `into`, missing or empty, from what can still be read of the damaged one in `path`.
+  // Makes a new database from what can still be read of the damaged one in `path`. `into` is missing, empty, or an
+  // incomplete copy, which is replaced.
   static Report repair(const std::string& path, const std::string& into,
                        const Options& options = Options()) {
     detail::Check check;
@@ -515,7 +517,8 @@ class DB {
     }
     return detail::text(report);
   }
-  // Makes a consistent copy in the directory `path`, missing or empty, while reads and writes go on.
+  // Makes a consistent copy in the directory `path` while reads and writes go on. `path` is missing, empty, or an
+  // incomplete copy, which is replaced.
   void checkpoint(const std::string& path) {
     detail::Check check;
     check(aidb_checkpoint(handle_.get(), detail::c_text(path, "the path"), check.out()));

@@ -399,9 +399,9 @@ export class AidbLevel<KDefault = string, VDefault = string>
   static destroy (location: string): Promise<void>
 
   /**
-   * Makes a new database at `into`, a missing or empty directory, from what can still be read of
-   * the damaged one at `location`, which it does not change. Resolves to a report of what was
-   * read, written and lost.
+   * Makes a new database at `into` from what can still be read of the damaged one at `location`,
+   * which it does not change. `into` is a directory that is missing, empty, or an incomplete copy,
+   * which is replaced. Resolves to a report of what was read, written and lost.
    *
    * Try to open the database first: after an ordinary crash nothing is damaged. A deleted key
    * can come back only if the table or log record with its tombstone is lost, or if the
@@ -409,8 +409,9 @@ export class AidbLevel<KDefault = string, VDefault = string>
    * how the new tables are built.
    *
    * Errors: `LEVEL_LOCKED` if it is open for writing; `LEVEL_INVALID_ARGUMENT` if `location`
-   * contains no part of a database or `into` is not empty; `LEVEL_UNSUPPORTED` if a newer AiDb
-   * wrote it; `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`.
+   * contains no part of a database or `into` contains anything else; `LEVEL_CORRUPTION` if
+   * `location` is an incomplete copy; `LEVEL_UNSUPPORTED` if a newer AiDb wrote it;
+   * `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`.
    */
   static repair (
     location: string,
@@ -502,13 +503,15 @@ export class AidbLevel<KDefault = string, VDefault = string>
   flush (): Promise<void>
 
   /**
-   * Makes a consistent copy at `location`, a missing or empty directory, while reads and writes go
-   * on. The copy contains everything written before the call, is a database of its own, and
-   * survives a power loss once this resolves. Its tables are hard links where the file
-   * system allows that. After an error the call removes what it made.
+   * Makes a consistent copy at `location`, a directory that is missing, empty, or an incomplete
+   * copy, while reads and writes go on. The copy contains everything written before the call, is a
+   * database of its own, and survives a power loss once this resolves. Its tables are hard links
+   * where the file system allows that. After an error the call removes what it made. If a crash
+   * interrupts it, the incomplete copy does not open; a new copy into the same directory replaces
+   * it, and `destroy` removes it.
    *
-   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_INVALID_ARGUMENT` if `location` is a file or a directory that is not
-   * empty, `LEVEL_LOCKED`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`, `LEVEL_CORRUPTION`.
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_INVALID_ARGUMENT` if `location` is a file or a directory with anything
+   * else in it, `LEVEL_LOCKED`, `LEVEL_IO_ERROR`, `LEVEL_NO_SPACE`, `LEVEL_CORRUPTION`.
    */
   checkpoint (location: string): Promise<void>
 

@@ -1,8 +1,8 @@
 //! What does one operation cost, in instructions?
 //!
-//! Fixed workloads for callgrind, which counts while [`counted`] runs and at no other time: one thread, no background work,
-//! keys from a fixed order. `guard` names the workloads, one on a line with the number of operations; `guard WORKLOAD`
-//! runs one. scripts/guard.sh divides and compares with core/benches/guard.txt.
+//! Fixed workloads for callgrind, which counts while [`counted`] runs and at no other time: one thread, no background
+//! work, keys from a fixed order. `guard` names the workloads, one on a line with the number of operations; `guard
+//! WORKLOAD` runs one. scripts/guard.sh divides and compares with core/benches/guard.txt.
 //!
 //! Instructions are not time: a cache miss counts as one. But they are the same on a busy machine, so that an operation
 //! that has become dearer by a few percent shows.

@@ -20,7 +20,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum ErrorKind {
     /// An argument or option is out of its range: fix the call.
     InvalidArgument = 1,
-    /// The operating system refused a file operation: check the disk, then reopen.
+    /// The operating system refused a file operation: check the disk, then call again; reopening is not needed.
     Io = 2,
     /// Bytes on disk are not what was written: restore a backup or repair.
     Corruption = 3,

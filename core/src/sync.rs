@@ -2,10 +2,11 @@
 //!
 //! The engine uses only these (a test searches the sources for it), so that `--cfg shuttle` puts the model
 //! checker shuttle under all of it at once: `modelled.rs` has its versions, `checker.rs` runs the models. The
-//! locks (`locks.rs`) do not poison: a panic caught under one stops the database instead.
+//! locks (`locks.rs`) do not poison: a panic caught under one stops the database instead. `over_io.rs` has the
+//! mutexes that a thread holds over input and output.
 //!
-//! * MODEL-1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no wrapper, no
-//!            cost.
+//! * MODEL-1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no
+//!            wrapper, no cost.
 //! * MODEL-2  Under the checker the process outlives many runs of a model, so statics use real types there too:
 //!            [`process`].
 
@@ -28,6 +29,8 @@ pub mod checker;
 mod locks;
 #[cfg(shuttle)]
 mod modelled;
+
+pub(crate) mod over_io;
 
 #[cfg(shuttle)]
 pub use self::modelled::*;

@@ -143,7 +143,8 @@ pub unsafe extern "C" fn aidb_batch_count(batch: *const aidb_batch) -> usize {
     })
 }
 
-/// The bytes that the batch takes in memory and in the log; 0 for a handle that is not a live batch.
+/// The bytes that the batch takes in the log; in memory it takes 24 more for each operation except the first. 0 for a
+/// handle that is not a live batch.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize {
     quietly(0, || {

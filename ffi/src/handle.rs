@@ -1,8 +1,8 @@
 //! Handles: what the opaque pointers of the C API stand for.
 //!
 //! A handle's pointer is a number, never an address: 32 bits of generation, 24 bits of slot, 8 bits of kind. The
-//! slot is looked up in a table that only grows (`handle/table.rs`, whose HANDLE-1 to HANDLE-5 hold), so a stale, foreign or
-//! made-up pointer finds a slot that holds something else, or no slot at all, and the call refuses it.
+//! slot is looked up in a table that only grows (`handle/table.rs`, whose HANDLE-1 to HANDLE-5 hold), so a stale,
+//! foreign or made-up pointer finds a slot that holds something else, or no slot at all, and the call refuses it.
 //!
 //! A call that needs exclusive use of an object tries its lock and fails if another thread holds it: no thread
 //! waits for one of these locks. So they can be parking_lot's, although waiting on those does not survive a

@@ -16,13 +16,14 @@ use crate::status::aidb_status;
 pub type aidb_progress_callback =
     Option<unsafe extern "C" fn(context: *mut c_void, bytes_done: u64, bytes_total: u64) -> i32>;
 
-/// Makes a consistent copy in another directory, which must be missing or empty, while reads and writes go on.
-/// The copy contains every write acknowledged before the call, is a database of its own, and is durable when
-/// this returns. Its tables are hard links where the file system allows that. After an error the call removes
-/// what it made.
+/// Makes a consistent copy in another directory, which must be missing, empty, or an incomplete copy, while reads
+/// and writes go on. The copy contains every write acknowledged before the call, is a database of its own, and is
+/// durable when this returns. Its tables are hard links where the file system allows that. After an error the call
+/// removes what it made. If a crash interrupts it, the incomplete copy does not open, and the error says so; a new
+/// copy into the same directory replaces it, and aidb_destroy removes it.
 ///
 /// @param path  the directory of the copy
-/// @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory that is not empty; AIDB_LOCKED,
+/// @return AIDB_OK; AIDB_INVALID_ARGUMENT if `path` is a file or a directory with anything else in it; AIDB_LOCKED,
 ///         AIDB_CLOSED, AIDB_IO, AIDB_NO_SPACE or AIDB_CORRUPTION; AIDB_UNSUPPORTED for a path with a scheme
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_checkpoint(
@@ -85,7 +86,7 @@ pub unsafe extern "C-unwind" fn aidb_verify(
 /// manifest is lost and a crash had left behind a table that was already compacted.
 ///
 /// @param path        the damaged database, closed
-/// @param into        the directory of the new one: missing or empty
+/// @param into        the directory of the new one: missing, empty, or an incomplete copy, which is replaced
 /// @param options     how new tables are built; NULL for the defaults
 /// @param is_ok_out   true if everything could be read and is as it should be; may be NULL
 /// @param report_out  a JSON object: is_ok, tables, table_entries, logs, log_records, entries_written,
@@ -93,10 +94,10 @@ pub unsafe extern "C-unwind" fn aidb_verify(
 ///                    largest_key, first_sequence, last_sequence}, keys in hexadecimal, null where unknown;
 ///                    release it with aidb_free; may be NULL
 /// @return AIDB_OK, whatever was lost; AIDB_LOCKED if the database is open for writing; AIDB_INVALID_ARGUMENT
-///         if `path` contains no part of a database or `into` is not empty; AIDB_UNSUPPORTED if a newer AiDb
-///         wrote it or a path has a scheme; AIDB_IO or AIDB_NO_SPACE if writing fails; AIDB_INTERNAL if the
-///         entries written are not those that were read. After AIDB_IO, AIDB_NO_SPACE and AIDB_INTERNAL `into`
-///         is empty
+///         if `path` contains no part of a database or `into` contains anything else; AIDB_CORRUPTION if `path` is an
+///         incomplete copy; AIDB_UNSUPPORTED if a newer AiDb wrote it or a path has a scheme; AIDB_IO or
+///         AIDB_NO_SPACE if writing fails; AIDB_INTERNAL if the entries written are not those that were read.
+///         After AIDB_IO, AIDB_NO_SPACE and AIDB_INTERNAL `into` is empty
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_repair(
     path: *const c_char,

@@ -12,7 +12,7 @@ pub enum aidb_status {
     AIDB_OK = 0,
     /// An argument, option or handle is wrong: fix the call.
     AIDB_INVALID_ARGUMENT = 1,
-    /// The operating system refused a file operation: check the disk, then reopen.
+    /// The operating system refused a file operation: check the disk, then call again; reopening is not needed.
     AIDB_IO = 2,
     /// Bytes on disk are not what was written: restore a backup or repair.
     AIDB_CORRUPTION = 3,

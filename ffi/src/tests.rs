@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -832,10 +832,12 @@ fn two_threads_on_one_iterator_or_batch_are_told_so() {
     let (iterator, batch) = (store.iterator(b""), aidb_batch_new());
     let shared = &Shared(store.db, iterator, batch);
     let done = &AtomicBool::new(false);
+    let calls = &[const { AtomicU64::new(0) }; 2];
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        let callers = calls.each_ref().map(|calls| {
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
+                    calls.fetch_add(1, Ordering::Relaxed);
                     let null = ptr::null_mut();
                     // SAFETY: lengths are right; no lent bytes are read.
                     unsafe {
@@ -849,9 +851,15 @@ fn two_threads_on_one_iterator_or_batch_are_told_so() {
                         aidb_batch_clear(shared.2, null);
                     }
                 }
-            });
+            })
+        });
+        while calls
+            .iter()
+            .any(|calls| calls.load(Ordering::Relaxed) < 1000)
+            && callers.iter().all(|caller| !caller.is_finished())
+        {
+            std::thread::yield_now();
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
         // SAFETY: freeing with calls in flight is what the header allows.
         unsafe { aidb_iter_free(iterator) };
         done.store(true, Ordering::Relaxed);

@@ -647,6 +647,12 @@ static void test_copies(aidb_db *db) {
     OK(aidb_destroy(repaired_path, NULL, &error));
 
     put(db, "checkpoint", "1");
+    /* A new copy replaces an unfinished one; so does a repair, below. */
+    CHECK(mkdir(copy_path, 0700) == 0 && mkdir(repaired_path, 0700) == 0);
+    write_file(copy_path, "AIDB-INCOMPLETE", "aidb incomplete\n");
+    write_file(repaired_path, "AIDB-INCOMPLETE", "aidb incomplete\n");
+    FAILS(AIDB_CORRUPTION, "make it again",
+          aidb_repair(copy_path, repaired_path, NULL, NULL, NULL, &error));
     OK(aidb_checkpoint(db, copy_path, &error));
     FAILS(AIDB_INVALID_ARGUMENT, "is not empty", aidb_checkpoint(db, copy_path, &error));
     FAILS(AIDB_INVALID_ARGUMENT, "path is NULL", aidb_checkpoint(db, NULL, &error));

@@ -1,8 +1,13 @@
 //! Handles close in any order, on any thread, during calls; a closed handle returns `Closed`.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use aidb::{DB, ErrorKind, IterOptions, ReadOptions, Result};
 
 use crate::{small_db, small_options};
+
+/// How many writes are acknowledged before a close with calls in flight.
+const WRITES_BEFORE_CLOSE: u64 = 1000;
 
 fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
@@ -77,6 +82,7 @@ fn close_lets_the_directory_go_while_handles_live() {
 fn close_with_calls_in_flight_ends_them_with_closed() {
     for _ in 0..10 {
         let (dir, db) = small_db();
+        let written = &AtomicU64::new(0);
         let acknowledged = std::thread::scope(|scope| {
             let workers: Vec<_> = (0..4u32)
                 .map(|worker| {
@@ -85,7 +91,7 @@ fn close_with_calls_in_flight_ends_them_with_closed() {
                         for number in 0u32.. {
                             let key = [worker.to_be_bytes(), number.to_be_bytes()].concat();
                             match db.put(&key, &[9; 50]) {
-                                Ok(_) => {}
+                                Ok(_) => _ = written.fetch_add(1, Ordering::Relaxed),
                                 Err(error) => {
                                     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
                                     return number;
@@ -103,7 +109,11 @@ fn close_with_calls_in_flight_ends_them_with_closed() {
                     })
                 })
                 .collect();
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            while written.load(Ordering::Relaxed) < WRITES_BEFORE_CLOSE
+                && workers.iter().all(|worker| !worker.is_finished())
+            {
+                std::thread::yield_now();
+            }
             db.close().unwrap();
             workers
                 .into_iter()

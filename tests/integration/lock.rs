@@ -91,7 +91,14 @@ fn lock_timeout_waits_for_the_holder_to_go() {
     assert!(started.elapsed() >= Duration::from_millis(140));
     let path = dir.path().to_path_buf();
     let waiter = std::thread::spawn(move || DB::open(path, wait(60_000)).map(drop));
-    std::thread::sleep(Duration::from_millis(50));
+    let waiting = Instant::now();
+    while waiting.elapsed() < Duration::from_millis(50) {
+        assert!(
+            !waiter.is_finished(),
+            "it waits as long as the lock is held"
+        );
+        std::thread::yield_now();
+    }
     db.close().unwrap();
     waiter.join().unwrap().unwrap();
 }

@@ -2,11 +2,11 @@
 //!
 //! A history without faults and power cuts runs under two sets of options and on SQLite; all three must answer alike.
 //! The test shrinks a failing history and prints it with the one line that reruns it. `aidb_tests::history` draws the
-//! operations and checks the answers, `sqlite.rs` has SQLite's answers; docs/testing.md has the commands and the faults
-//! that this test has found.
+//! operations and checks the answers, `sqlite.rs` has SQLite's answers; docs/testing.md has the commands,
+//! bench/results/2026-11-29-tests.md the faults that this test has found.
 //!
 //! * `AIDB_META_SEED`     reruns one history
-//! * `AIDB_META_SECONDS`  how long to draw new ones (45)
+//! * `AIDB_META_SECONDS`  how long to draw new ones (30)
 
 mod sqlite;
 

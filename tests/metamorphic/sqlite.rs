@@ -284,7 +284,8 @@ fn select<'a>(
         conditions.push("key < ?");
         parameters.push(upper);
     }
-    // For an empty blob substr returns NULL, which equals nothing.
+    // Not for the empty prefix, which every key has: SQLite's substr returns NULL for an empty key, and NULL equals
+    // nothing.
     if let Some(prefix) = walk.prefix.as_ref().filter(|prefix| !prefix.is_empty()) {
         conditions.push("substr(key, 1, length(?)) = ?");
         parameters.extend([&prefix[..], prefix]);

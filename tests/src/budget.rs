@@ -1,8 +1,8 @@
 //! The seed and duration of a run, and its findings.
 //!
-//! By default the seed is always the same: a test that passes today passes tomorrow. The run prints it with the line
-//! that reruns it. `make torture` draws another seed for each run, and sets `AIDB_TORTURE_SECONDS`, which makes a test
-//! walk all points, for that long.
+//! By default the first seed is always the same. Five tests go on to further seeds until a time is up, so a faster
+//! machine tries more of them. The run prints the first seed with the line that reruns it. `make torture` draws another
+//! seed for each run, and sets `AIDB_TORTURE_SECONDS`, which makes a test walk all points, for that long.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,14 +1,14 @@
 //! The native half of the npm package `aidb`: converts, calls core, converts back.
 //!
 //! Defaults, iteration and everything that abstract-level asks for are in JavaScript (`../index.js`, `../lib`).
-//! Modules, from the outside in, and each uses those after it only: `database`, `iterator`, `snapshot` and `verify` are the
-//! classes JavaScript holds, and `reader` has the functions that read on its thread; `port` carries answers back to that;
-//! `opened` is the database that they share; `pool` has the threads; `convert` knows both sides' types, and `place` is where
-//! small values are put.
+//! Modules, from the outside in, and each uses those after it only: `database`, `iterator`, `snapshot` and `verify` are
+//! the classes JavaScript holds, and `reader` has the functions that read on its thread; `port` carries answers back to
+//! that; `opened` is the database that they share; `pool` has the threads; `convert` knows both sides' types, and
+//! `place` is where small values are put.
 //!
 //! * ADDON-1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
-//! * ADDON-2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call returns,
-//!            so that a write made right after it is not seen.
+//! * ADDON-2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call
+//!            returns, so that a write made right after it is not seen.
 //! * ADDON-3  One crossing of the border per call, per batch, and per chunk of an iterator, never per key.
 //! * ADDON-4  No panic crosses the border: a job that panics answers `Internal`.
 

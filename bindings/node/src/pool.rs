@@ -4,8 +4,8 @@
 //! for [`IDLE`]. Jobs that may take minutes (open, close, compaction, clear) each get a thread of their own, so
 //! that they never stand in the way of a get.
 //!
-//! * POOL-1  At most [`WRITERS`] threads write at once: writers that wait for the disk leave threads for readers. At most
-//!           [`UNSYNCED`] of them write without waiting for the disk: more would only wait for each other.
+//! * POOL-1  At most [`WRITERS`] threads write at once: writers that wait for the disk leave threads for readers. At
+//!           most [`UNSYNCED`] of them write without waiting for the disk: more would only wait for each other.
 //! * POOL-2  A lane's jobs start in the order they came; between the lanes the job that came first goes first, unless
 //!           POOL-1 holds it back.
 //! * POOL-3  No lock is held while a job runs.

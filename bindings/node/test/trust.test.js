@@ -88,6 +88,24 @@ test('verify ends by its signal, or by what its progress throws', async function
   await db.close()
 })
 
+test('an unfinished copy is replaced by a checkpoint or a repair, and never repaired', async function () {
+  const db = await filled(10)
+  const [copy, into] = [temporary(), temporary()]
+  for (const location of [copy, into]) {
+    fs.mkdirSync(location, { recursive: true })
+    fs.writeFileSync(path.join(location, 'AIDB-INCOMPLETE'), 'aidb incomplete\n')
+  }
+  await assert.rejects(AidbLevel.repair(copy, temporary()), { code: 'LEVEL_CORRUPTION' })
+  await db.checkpoint(copy)
+  await db.close()
+  await AidbLevel.repair(db.location, into)
+  for (const location of [copy, into]) {
+    const made = new AidbLevel(location, { createIfMissing: false })
+    assert.equal(await made.get(key(9)), 'value 9')
+    await made.close()
+  }
+})
+
 test('repair salvages into a new directory and says what is lost', async function () {
   const db = await filled()
   const into = temporary()

@@ -182,12 +182,14 @@ impl DB {
             .call_method1(intern!(py, "loads"), (json,))
     }
 
-    /// Makes a consistent copy in the directory `path`, which must be missing or empty, while reads and writes go on.
+    /// Makes a consistent copy in the directory `path`, which must be missing, empty, or an incomplete copy, while
+    /// reads and writes go on.
     ///
     /// The copy contains everything written before the call, is a database of its own, and survives a loss of
     /// power when this returns. Its tables are hard links where the file system allows that. Raises
-    /// `InvalidArgumentError` if `path` is a file or a directory that is not empty, `LockedError`, `IOError`,
-    /// `NoSpaceError`; after an error the call removes what it made.
+    /// `InvalidArgumentError` if `path` is a file or a directory with anything else in it, `LockedError`, `IOError`,
+    /// `NoSpaceError`; after an error the call removes what it made. If a crash interrupts it, the incomplete copy
+    /// does not open; a new copy into the same directory replaces it, and `destroy_db` removes it.
     fn checkpoint(slf: &Bound<'_, Self>, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let (_, path) = path_of(path)?;
         let db = Arc::clone(&view(slf.as_super()).store);

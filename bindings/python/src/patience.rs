@@ -1,5 +1,5 @@
-//! The ways to call core detached from the interpreter. An interrupt from the keyboard ends the wait for calls that may take
-//! long.
+//! The ways to call core detached from the interpreter. An interrupt from the keyboard ends the wait for calls that may
+//! take long.
 //!
 //! Python runs its handlers of signals in the main thread, between two of its own instructions; a thread that
 //! waits in a call into core would run them only after the call. So the call runs in another thread, and the
@@ -66,8 +66,8 @@ thread_local! {
     static CANCELLATION: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Ends the wait for the calls that another thread makes, as an interrupt does in the main thread: for `aidb.aio`, whose
-/// threads the interpreter waits for at its end.
+/// Ends the wait for the calls that another thread makes, as an interrupt does in the main thread: for `aidb.aio`,
+/// whose threads the interpreter waits for at its end.
 #[pyclass(frozen, module = "aidb._aidb")]
 pub(crate) struct Cancellation {
     is_cancelled: Arc<AtomicBool>,

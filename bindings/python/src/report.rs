@@ -76,8 +76,9 @@ fn path_text<'py>(py: Python<'py>, path: &Path) -> PyResult<Bound<'py, PyAny>> {
     os.call_method1(intern!(py, "fspath"), (path,))
 }
 
-/// Makes a new database in the directory `into` (missing or empty) from what can still be read of the damaged
-/// one in `name`, which it does not change. Returns a dict: what was read, written and lost.
+/// Makes a new database in the directory `into` from what can still be read of the damaged one in `name`, which it
+/// does not change. `into` is missing, empty, or an incomplete copy, which is replaced. Returns a dict: what was read,
+/// written and lost.
 ///
 /// Try to open the database first: after an ordinary crash nothing is damaged. `is_ok` says whether everything
 /// could be read; `lost` lists up to 1000 of the `lost_places`, each a dict with `file`, `offset`, `end`,
@@ -88,7 +89,8 @@ fn path_text<'py>(py: Python<'py>, path: &Path) -> PyResult<Bound<'py, PyAny>> {
 /// had left behind a table that was already compacted. `options`: how the new tables are built, as for `DB`.
 ///
 /// Raises `LockedError` if the database is open for writing; `InvalidArgumentError` if `name` contains no part
-/// of a database or `into` is not empty; `UnsupportedError` if a newer AiDb wrote it; `IOError` or
+/// of a database or `into` contains anything else; `CorruptionError` if `name` is an incomplete copy;
+/// `UnsupportedError` if a newer AiDb wrote it; `IOError` or
 /// `NoSpaceError` if writing fails, and then `into` is empty. Cost: reads every table twice and writes each
 /// live entry once.
 #[pyfunction]

@@ -109,6 +109,22 @@ def test_the_progress_of_verify_can_end_it(db):
         db.checkpoint("anywhere")
 
 
+def test_an_unfinished_copy_is_replaced_by_a_checkpoint_or_a_repair_and_never_repaired(path, tmp_path):
+    copy, into = tmp_path / "copy", tmp_path / "into"
+    for unfinished in (copy, into):
+        unfinished.mkdir()
+        (unfinished / "AIDB-INCOMPLETE").write_text("aidb incomplete\n")
+    with pytest.raises(aidb.CorruptionError):
+        aidb.repair_db(copy, tmp_path / "more")
+    with aidb.DB(path) as db:
+        db.put(b"k", b"v")
+        db.checkpoint(copy)
+    aidb.repair_db(path, into)
+    for made in (copy, into):
+        with aidb.DB(made, create_if_missing=False) as db:
+            assert db.get(b"k") == b"v"
+
+
 def test_repair_salvages_into_a_new_directory_and_says_what_is_lost(path, tmp_path):
     with aidb.open(path) as db:
         fill(db)

@@ -23,6 +23,7 @@ use crate::filename::table_path;
 use crate::key::FileNumber;
 use crate::sstable::{BlockCache, Table};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::over_io::{OverIo, Stage};
 use crate::sync::{Arc, ArcSwapOption, Guard, Mutex, Weak};
 
 /// A table that may or may not be open. Part of the file metadata of a version.
@@ -36,7 +37,7 @@ pub(crate) struct TableHandle {
     touched: AtomicBool,
     /// Locked while the table is opened. Holds the table that was opened last, which may be in use although its slot
     /// is empty.
-    opening: Mutex<Weak<Table>>,
+    opening: OverIo<Weak<Table>>,
 }
 
 impl TableHandle {
@@ -47,7 +48,7 @@ impl TableHandle {
             size,
             slot: ArcSwapOption::empty(),
             touched: AtomicBool::new(false),
-            opening: Mutex::new(Weak::new()),
+            opening: OverIo::new(Stage::File, Weak::new()),
         })
     }
 

@@ -8,7 +8,8 @@
 //! holds.
 //!
 //! * PICKER-1  No table is in two running compactions.
-//! * PICKER-2  No two running compactions write overlapping key ranges into one level, not even into a gap between tables.
+//! * PICKER-2  No two running compactions write overlapping key ranges into one level, not even into a gap between
+//!             tables.
 //! * PICKER-3  At most one compaction of level 0 runs. With each table it takes every table of level 0 that
 //!             overlaps that one, directly or through others. Otherwise an older entry could pass a newer one
 //!             (VERSION-3).

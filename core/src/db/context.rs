@@ -1,7 +1,8 @@
 //! The context that all rooms of an open database share: its directory, its options, and whether it is still
 //! open.
 //!
-//! It has no lock. Every other file of `db/` may use it, and it uses none of them.
+//! Its only lock is the info log's, which a line is written under. Every other room may use it, and it uses none of
+//! them.
 //!
 //! * STEP-1  Except in unit tests, a step compiles to nothing.
 

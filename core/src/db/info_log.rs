@@ -1,5 +1,6 @@
-//! The info log: a line for each notable event. It never makes a call fail: a line that cannot be written is
-//! dropped.
+//! The info log: a line for each notable event. Opening a database fails if the file cannot be opened for another
+//! reason than a full disk. No later call fails: a line that cannot be written is dropped. The thread that reports an
+//! event writes the line, and may hold the log's lock (`locks.rs`) meanwhile.
 //!
 //! * NOTE-1  Each entry is exactly one line, written at once, whatever characters its text contains. It names
 //!           its database, because several may share a file.
@@ -17,8 +18,9 @@ use std::path::{Path, PathBuf};
 use crate::env::{Env, InfoLogFile, PathKind, utc_text, write_to_stderr};
 use crate::error::{ErrorKind, Result};
 use crate::options::{InfoLog, Options};
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::over_io::{OverIo, Stage};
 
 pub(super) use place::refuse_own_files;
 
@@ -101,8 +103,8 @@ struct Rotated {
     most_bytes: u64,
     /// How many files are kept, this one included.
     files: u64,
-    open: Mutex<Option<Box<dyn InfoLogFile>>>,
-    /// Whether the log is closed. Changed under the lock of `open`.
+    open: OverIo<Option<Box<dyn InfoLogFile>>>,
+    /// Whether the log is closed. Changed while `open` is locked.
     is_closed: AtomicBool,
 }
 
@@ -127,7 +129,7 @@ impl Rotated {
             }
             .min(options.env.largest_file()),
             files: options.info_log_files,
-            open: Mutex::new(opened),
+            open: OverIo::new(Stage::File, opened),
             is_closed: AtomicBool::new(false),
         })
     }

@@ -1,6 +1,7 @@
-//! The locks that a thread may hold while it takes another, and their order.
+//! The order in which a thread may take locks. There are three classes of them; a lock of one class comes before
+//! those of the next.
 //!
-//! Outermost first; a thread never takes one while it holds one below it, or the same one again:
+//! Ranked, outermost first; a thread never takes one while it holds one below it, or the same one again:
 //!
 //! 1. [`Rank::Closing`]   of `life/`, held for as long as closing takes
 //! 2. [`Rank::Log`]       of `commit/`: the log and the right to append to it
@@ -8,12 +9,19 @@
 //! 4. [`Rank::Versions`]  of `tree/`: the manifest, while an edit is made durable and published
 //! 5. [`Rank::State`]     of `tree/`: shared by background work and the threads that wait for it
 //!
-//! All other locks are leaves: a thread holds one for a few instructions and takes no other lock while it holds it.
-//! They are the locks of the sync group, the publisher, the snapshots, the stall, the doorbell, the alarm and the
-//! list of holds. A cursor's hold comes after `Closing` and before the caches' locks. Readers take none of the five.
+//! Held over input and output (`sync/over_io.rs`, OVERIO-1): a cursor's hold, during a move; and after it one of the
+//! reserve's file, the syncs of directories, the info log's file and the handle of a table that is being opened. The
+//! table of the directories that this process has locked (`env/os_lock.rs`) is one too, for open and the end of close.
 //!
-//! * RANK-1  In builds with assertions, taking a lock here checks it against those that the thread already
-//!           holds.
+//! Leaves, held for a few instructions without input and output: the locks of the sync group, the files that it syncs,
+//! the publisher, the snapshots, the stall, the doorbell, the alarm, the list of holds, the next check of the memtable,
+//! the last failed sync of a directory, the file numbers to delete, the file SYNCED, the caches, slabs and arenas. A
+//! thread that holds one takes no other lock, with two exceptions: in a memtable's arena the spare nodes come before
+//! the newest chunk, and that before the spare chunks; a part of the block cache comes before the slabs.
+//!
+//! Readers take no ranked lock.
+//!
+//! * RANK-1  In builds with assertions, taking a ranked lock checks it against those that the thread already holds.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -137,6 +145,7 @@ thread_local! {
 #[cfg(all(debug_assertions, not(shuttle)))]
 impl Entered {
     fn at((family, rank): (Family, Rank)) -> Entered {
+        crate::sync::over_io::assert_none_is_held();
         let mut held = HELD.get();
         let of_this = held.iter().flatten().filter(|(other, _)| *other == family);
         if let Some((_, last)) = of_this.max_by_key(|(_, rank)| *rank) {

@@ -9,6 +9,7 @@ mod memory;
 mod misread;
 mod opening;
 mod recovering;
+mod refused;
 mod reports;
 mod spoiled;
 mod uncertain_names;

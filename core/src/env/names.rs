@@ -15,6 +15,7 @@ use super::{EngineOnly, Env};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::over_io::{OverIo, Stage};
 
 /// A point in time before some names are made; take it before making them.
 #[derive(Debug, Clone, Copy)]
@@ -57,19 +58,30 @@ impl Names {
 }
 
 /// Counts the syncs of directories that fail (NAMES-1, NAMES-2).
-#[derive(Default)]
 pub(crate) struct DirSyncs {
+    /// Held while a directory is synced (NAMES-2).
+    syncing: OverIo<()>,
     failures: AtomicU64,
     last: Mutex<Option<Error>>,
+}
+
+impl Default for DirSyncs {
+    fn default() -> DirSyncs {
+        DirSyncs {
+            syncing: OverIo::new(Stage::File, ()),
+            failures: AtomicU64::new(0),
+            last: Mutex::new(None),
+        }
+    }
 }
 
 impl DirSyncs {
     /// Carries out a sync.
     pub(super) fn run(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut last = self.last.lock();
+        let _syncing = self.syncing.lock();
         let outcome = sync();
         if let Err(error) = &outcome {
-            *last = Some(error.clone());
+            *self.last.lock() = Some(error.clone());
             self.failures.fetch_add(1, Ordering::SeqCst);
         }
         outcome

@@ -105,8 +105,8 @@ pub(crate) unsafe fn discard(range: Range<*mut u8>) {
         "CHUNK-4: what is given back has its ends in order"
     );
     let first = range.start.addr().next_multiple_of(SYSTEM_PAGE_BYTES);
-    let behind = range.end.addr() / SYSTEM_PAGE_BYTES * SYSTEM_PAGE_BYTES;
-    if behind <= first {
+    let end = range.end.addr() / SYSTEM_PAGE_BYTES * SYSTEM_PAGE_BYTES;
+    if end <= first {
         return;
     }
     debug_assert!(
@@ -117,7 +117,7 @@ pub(crate) unsafe fn discard(range: Range<*mut u8>) {
     // SAFETY: the caller's promise.
     unsafe {
         let start = range.start.with_addr(first).cast();
-        libc::madvise(start, behind - first, libc::MADV_DONTNEED);
+        libc::madvise(start, end - first, libc::MADV_DONTNEED);
     }
 }
 

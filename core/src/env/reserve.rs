@@ -24,8 +24,9 @@ use super::{
     DirLock, EngineOnly, Env, File, FileIdentity, InfoLogFile, PathKind, Thread, ThreadName,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::over_io::{OverIo, Stage};
 
 /// The part of a unit that only the log and the manifest may draw on.
 const MIN_DIVISOR: u64 = 4;
@@ -45,7 +46,7 @@ pub(crate) struct Reserve {
     /// The unit that the parts of the reserve are fractions of: a piece; or, if less was found at open, half of that
     /// until a piece is held.
     unit: AtomicU64,
-    held: Mutex<Held>,
+    held: OverIo<Held>,
     is_whole: AtomicBool,
     /// The bytes that only some work may draw on.
     floor: AtomicU64,
@@ -127,7 +128,7 @@ impl Reserve {
             path,
             piece,
             unit: AtomicU64::new(unit),
-            held: Mutex::new(held),
+            held: OverIo::new(Stage::File, held),
             is_whole: AtomicBool::new(false),
             floor: AtomicU64::new(0),
         }))

@@ -2,9 +2,9 @@
 //!
 //! * UNIX-1  A [`LockSlot`] owns the descriptor stored in it: the thread that swaps it out closes it, and no
 //!           other does.
-//! * UNIX-2  After `fork`, the child's first act is to change [`fork_count`], to clear every place that [`leaked_or_new`]
-//!           has filled, and to close every stored descriptor, using only what POSIX allows there: atomics and close(2).
-//!           The lists that it walks to find them are never freed.
+//! * UNIX-2  After `fork`, the child's first act is to change [`fork_count`], to clear every place that
+//!           [`leaked_or_new`] has filled, and to close every stored descriptor, using only what POSIX allows there:
+//!           atomics and close(2). The lists that it walks to find them are never freed.
 //! * UNIX-3  Nothing here waits for another thread to finish its work, because in a child that thread may not
 //!           exist. The exception is waiting for a fork to end.
 

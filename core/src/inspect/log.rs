@@ -173,8 +173,8 @@ impl<'a> Iterator for Operations<'a> {
 
 /// Decodes a batch as stored in a log: `encoded` may be any bytes. Copies no key and no value.
 ///
-/// Errors: `Corruption` if it is cut short, a length reaches beyond it, a key is longer than 16 MiB or something follows the
-/// last operation; `Unsupported` if a newer AiDb wrote it. Damage within an operation is reported when that
+/// Errors: `Corruption` if it is cut short, a length reaches beyond it, a key is longer than 16 MiB or something
+/// follows the last operation; `Unsupported` if a newer AiDb wrote it. Damage within an operation is reported when that
 /// operation is reached.
 pub fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
     Operations::new(encoded, None)

@@ -45,8 +45,8 @@ pub struct Manifest {
 impl Manifest {
     /// Opens the manifest at `path`.
     ///
-    /// Errors: see the [module](super). `Corruption` if its head or both slots are damaged, or if it is shorter than the
-    /// newer slot says.
+    /// Errors: see the [module](super). `Corruption` if its head or both slots are damaged, or if it is shorter than
+    /// the newer slot says.
     pub fn open(env: &dyn Env, path: &Path) -> Result<Manifest> {
         Ok(Manifest {
             reader: ManifestReader::open_any(env, path)?,

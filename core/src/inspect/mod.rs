@@ -26,9 +26,9 @@
 //! the end it finds. If a file is deleted during that, opening it is an `Io` error, and reading it may be
 //! `Corruption`.
 //!
-//! Every decoder has these errors: `Corruption` if the bytes are not what AiDb wrote, naming file and offset; `Unsupported`
-//! if a newer AiDb wrote them; `Io` if a file cannot be read; `OutOfMemory`. None of them panics, and none uses
-//! a length before it has compared it with the file's.
+//! Every decoder has these errors: `Corruption` if the bytes are not what AiDb wrote, naming file and offset;
+//! `Unsupported` if a newer AiDb wrote them; `Io` if a file cannot be read; `OutOfMemory`. None of them panics, and
+//! none uses a length before it has compared it with the file's.
 //!
 //! ```
 //! use aidb::env::OsEnv;

@@ -39,7 +39,7 @@ pub(crate) enum Reach<'a> {
 }
 
 /// A child that is on an entry.
-struct Standing {
+struct HeapItem {
     /// The first bytes of its key (MERGE-4).
     head: (u64, u64),
     /// Its index in `children`.
@@ -51,13 +51,14 @@ struct Standing {
 pub(crate) struct MergingIterator<I> {
     children: Vec<I>,
     /// MERGE-1.
-    heap: Vec<Standing>,
+    heap: Vec<HeapItem>,
     direction: Direction,
     /// Whether a child may rest (MERGE-5).
     has_resting: bool,
     /// The place in `heap` (1 or 2) of the child that comes next after the top, if known.
     runner_up: Option<usize>,
-    /// The current user key while the direction changes; kept for its memory.
+    /// A copy of the current user key, made when the direction changes. It stays afterwards, so that the next one needs
+    /// no allocation.
     pivot: Vec<u8>,
 }
 
@@ -172,15 +173,15 @@ impl<I: InternalIterator> MergingIterator<I> {
         let valid = (0..children.len()).filter(|&index| children[index].valid());
         self.heap.clear();
         memory::reserve_exact(&mut self.heap, children.len(), "what a merge reads")?;
-        self.heap.extend(valid.map(|child| Standing {
+        self.heap.extend(valid.map(|child| HeapItem {
             head: (0, 0),
             child,
         }));
         if self.heap.len() < 2 {
             return Ok(());
         }
-        for standing in &mut self.heap {
-            standing.head = head_of(self.children[standing.child].key().user_key);
+        for item in &mut self.heap {
+            item.head = head_of(self.children[item.child].key().user_key);
         }
         for place in (0..self.heap.len() / 2).rev() {
             self.sift_down(place);
@@ -210,8 +211,7 @@ impl<I: InternalIterator> MergingIterator<I> {
         debug_assert!(
             self.heap
                 .get(place)
-                .is_none_or(|standing| standing.head
-                    == head_of(self.children[standing.child].key().user_key)),
+                .is_none_or(|item| item.head == head_of(self.children[item.child].key().user_key)),
             "MERGE-4: the head is that of the child's key"
         );
         self.runner_up = None;

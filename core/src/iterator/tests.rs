@@ -322,13 +322,13 @@ fn stepping_over_a_key_moves_the_children_that_have_it_and_no_other() {
 #[test]
 fn a_visible_iterator_lends_its_inner_one_only_while_that_stands_on_what_is_shown() {
     let (mut iterator, _) = visible(&[("a", 1), ("b", 2), ("b", 3)], false, 9);
-    assert!(iterator.standing().is_none());
+    assert!(iterator.inner_if_shown().is_none());
     iterator.seek_to_first().unwrap();
-    assert_eq!(iterator.standing().unwrap().key().user_key, b"a");
+    assert_eq!(iterator.inner_if_shown().unwrap().key().user_key, b"a");
     // Going backward, the newest of several versions comes last, so the shown entry is a copy.
     iterator.seek_to_last().unwrap();
     assert_eq!(iterator.key(), b"b");
-    assert!(iterator.standing().is_none());
+    assert!(iterator.inner_if_shown().is_none());
 }
 
 #[test]

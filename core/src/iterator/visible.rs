@@ -62,7 +62,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
     }
 
     /// The inner iterator, if it is on the shown entry. The caller may move it to another entry to show.
-    pub(crate) fn standing(&mut self) -> Option<&mut I> {
+    pub(crate) fn inner_if_shown(&mut self) -> Option<&mut I> {
         (self.at == At::Inner).then_some(&mut self.inner)
     }
 

@@ -88,7 +88,7 @@ impl InternalIterator for MemtableIterator {
     }
 
     fn seek_for_prev(&mut self, target: KeyRef<'_>) -> Result<()> {
-        self.spot = Self::keep(self.memtable.index.last_left_of(&Cut::behind(target)));
+        self.spot = Self::keep(self.memtable.index.last_left_of(&Cut::after(target)));
         debug_assert!(
             self.spot.is_none_or(|spot| spot.record.key() <= target),
             "MEMTABLE-6: the record is at or before the target"
@@ -119,7 +119,7 @@ impl InternalIterator for MemtableIterator {
             return Ok(());
         }
         // There are more versions, perhaps very many. Search the leaf for their end, or else the directory.
-        let spot = match self.here().behind_key(user_key) {
+        let spot = match self.here().after_key(user_key) {
             Ok(spot) => spot,
             Err(cut) => self.memtable.index.first_right_of(&cut),
         };

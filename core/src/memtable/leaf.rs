@@ -158,13 +158,13 @@ impl<'a> Spot<'a> {
             }
         }
         // The low bound is at or before this record (NODE-3), so it is left of the cut after the record.
-        leaf.first_right_of(&Cut::behind(self.record.key()))
+        leaf.first_right_of(&Cut::after(self.record.key()))
     }
 
     /// The first spot after all records with this one's user key, of which `user_key` is a copy. `Err` if it cannot
     /// be found from this leaf; then the caller must search for the leaf.
     #[inline]
-    pub(super) fn behind_key<'k>(
+    pub(super) fn after_key<'k>(
         self,
         user_key: &'k [u8],
     ) -> std::result::Result<Option<Spot<'a>>, Cut<'k>> {
@@ -172,7 +172,7 @@ impl<'a> Spot<'a> {
             self.record.user_key() == user_key,
             "LEAF-1: the key is that of the spot's record"
         );
-        let cut = Cut::behind(KeyRef::new(user_key, Trailer::OLDEST));
+        let cut = Cut::after(KeyRef::new(user_key, Trailer::OLDEST));
         // Even if that changes now, the search below finds the right leaf.
         match self.leaf.ends_before(&cut) {
             true => Err(cut),

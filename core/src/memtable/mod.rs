@@ -4,7 +4,8 @@
 //! then adds it to the index, which makes it visible. The database publishes its sequence number only later, so
 //! readers never depend on the progress of an insert.
 //!
-//! * MEMTABLE-1  An entry is found from the return of its `insert_at` until the memtable is dropped; nothing is ever removed.
+//! * MEMTABLE-1  An entry is found from the return of its `insert_at` until the memtable is dropped; nothing is ever
+//!               removed.
 //! * MEMTABLE-2  A reader concurrent with an insert sees the new entry whole or not at all, and sees every
 //!               older entry.
 //! * MEMTABLE-3  `memory` is within a tenth of the memory allocated, and grows in steps of at most a quarter of

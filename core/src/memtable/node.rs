@@ -76,7 +76,7 @@ impl<'k> Cut<'k> {
     }
 
     /// Just after `key`.
-    pub(super) fn behind(key: KeyRef<'k>) -> Cut<'k> {
+    pub(super) fn after(key: KeyRef<'k>) -> Cut<'k> {
         Cut {
             after: true,
             ..Cut::before(key)

@@ -2,8 +2,8 @@
 //!
 //! A row has an option's name, its argument and type, what it accepts, its default, one line of help, and perhaps more
 //! lines that only Rust's documentation shows. From it follow the field of [`Options`], the default, the builder method
-//! with its documentation, and a [`Declared`], by which options are set, shown and checked as text. The table of the guide
-//! and the options in Python's stubs and Node's types are written from those: tests/documents/options.rs.
+//! with its documentation, and a [`Declared`], by which options are set, shown and checked as text. The table of the
+//! guide and the options in Python's stubs and Node's types are written from those: tests/documents/options.rs.
 //!
 //! Elsewhere: the text that each type takes (`setting.rs`); what is done with all options (`mod.rs`).
 
@@ -215,8 +215,9 @@ options! {
     lock_timeout(timeout: Duration) { Millis 0 ..= 86_400_000, default 0 }
 
     /// Where the database writes what it does, a line per event; a file of the engine's own is refused.
-    /// A line that cannot be written is dropped. Several databases and processes may share a file, and anybody may rename,
-    /// empty or remove it. A file of the engine's own, by whatever path, is refused when the database is opened.
+    /// A line that cannot be written is dropped. Several databases and processes may share a file, and anybody may
+    /// rename, empty or remove it. A file of the engine's own, by whatever path, is refused when the database is
+    /// opened.
     info_log(log: InfoLog) { InfoLog, default None }
 
     /// Bytes of the info log's file before it is renamed to its name with `.1` after it, and a new one begun; 0: never.

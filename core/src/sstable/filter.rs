@@ -1,8 +1,8 @@
 //! A Bloom filter over the user keys of a table: it shows that a key is absent without reading a data block.
 //!
 //! Layout: docs/format.md, "SSTable"; why one flat filter and not cache-line blocks: docs/decisions/0011.
-//! The hash (`content::key_hash`), the two numbers derived from it and the mapping to bits are part of the format and never change
-//! within a filter version.
+//! The hash (`content::key_hash`), the two numbers derived from it and the mapping to bits are part of the format and
+//! never change within a filter version.
 //!
 //! * FILTER-1  The filter never reports an added key absent.
 //! * FILTER-2  The rate of false positives follows the textbook formula `(1 - e^(-kn/m))^k` (a test holds it to

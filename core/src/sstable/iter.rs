@@ -400,7 +400,6 @@ impl InternalIterator for TableIterator {
         // If there is no memory for the key, it does not rest.
         if self.resting.is_none() && memory::replace(&mut copy, user_key, "a key").is_ok() {
             let user_key = copy;
-            debug_assert!(self.valid, "TABLE-12: on the entry whose key it keeps");
             self.resting = Some(Box::new(Resting { user_key, trailer }));
             self.cursor = None;
         }

@@ -81,7 +81,7 @@ impl Span {
     /// Excludes entries that may not come after another source's `user_key`. The current entry does come after
     /// it.
     #[inline]
-    pub(crate) fn begin_behind_rival(&mut self, user_key: &[u8]) {
+    pub(crate) fn begin_after_rival(&mut self, user_key: &[u8]) {
         let start = self.cursor.around(user_key).end.min(self.index());
         self.within.start = self.within.start.max(start);
         debug_assert!(
@@ -129,7 +129,7 @@ impl Span {
         if self.index() + 1 >= self.within.end {
             return false;
         }
-        let spot = self.cursor.behind();
+        let spot = self.cursor.after();
         // An older version of the current key is not visible.
         if spot.repeats || !self.sees(spot) {
             return false;

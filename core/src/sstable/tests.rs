@@ -57,7 +57,8 @@ fn random_model(dice: &mut Random, count: usize) -> Model {
     random_model_of(dice, count, &SMALL)
 }
 
-/// Random entries: keys that share much or little, the empty key, several versions, tombstones, and values of any content.
+/// Random entries: keys that share much or little, the empty key, several versions, tombstones, and values of any
+/// content.
 fn random_model_of(dice: &mut Random, count: usize, sizes: &Sizes) -> Model {
     let mut model = Model::new();
     let mut sequence = 1;

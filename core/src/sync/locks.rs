@@ -1,9 +1,9 @@
 //! The engine's locks: parking_lot's interface, by its crate `lock_api`, over waiting that survives a fork.
 //!
-//! parking_lot keeps the waiting threads of the whole process in one table. In a child made by `fork` the parent's threads
-//! are still in that table, in memory that the C library has reused, and a thread that the child does not have
-//! may have locked a part of it. So here a thread waits in the lock itself, using std's locks, which on Linux
-//! wait on their own words. The parent has then never used the locks of a child's own database.
+//! parking_lot keeps the waiting threads of the whole process in one table. In a child made by `fork` the parent's
+//! threads are still in that table, in memory that the C library has reused, and a thread that the child does not have
+//! may have locked a part of it. So here a thread waits in the lock itself, using std's locks, which on Linux wait on
+//! their own words. The parent has then never used the locks of a child's own database.
 //!
 //! * MUTEX-1  An uncontended lock costs one compare-and-swap to take and one swap to release, and no call.
 //! * MUTEX-2  A thread that takes a lock after waiting marks it as contended, because others may still wait. So

@@ -7,8 +7,8 @@
 //! * BOUND-1  Kept bounds enclose the table's keys.
 //! * BOUND-2  Disjoint tables, given together and in order, stay disjoint: the bound between two of them is
 //!            long enough to separate the last key of one from the first key of the other.
-//! * BOUND-3  Outputs of a compaction stay within the bounds of its inputs. So they are disjoint from every other table of
-//!            their level, as those are from the inputs (PICKER-4).
+//! * BOUND-3  Outputs of a compaction stay within the bounds of its inputs. So they are disjoint from every other table
+//!            of their level, as those are from the inputs (PICKER-4).
 
 use super::table_info::TableInfo;
 use crate::key::{KeyRef, Trailer};
@@ -38,12 +38,12 @@ pub(crate) fn shorten(tables: &mut [&mut TableInfo], within: Option<(&[u8], &[u8
     let kept: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> = (0..count)
         .map(|index| {
             let before = index.checked_sub(1).map(last);
-            let behind = (index + 1 < count).then(|| first(index + 1));
+            let after = (index + 1 < count).then(|| first(index + 1));
             let least = within.filter(|_| index == 0).map(|(least, _)| least);
             let most = within.filter(|_| index + 1 == count).map(|(_, most)| most);
             (
                 lower(first(index), before, least),
-                upper(last(index), behind, most),
+                upper(last(index), after, most),
             )
         })
         .collect();
@@ -86,19 +86,19 @@ fn lower(key: &[u8], before: Option<&[u8]>, least: Option<&[u8]>) -> Option<Vec<
     }
 }
 
-/// A shorter bound than `key`: at or after `key`, before every [`lower`] bound of `behind` (a larger key), and not
+/// A shorter bound than `key`: at or after `key`, before every [`lower`] bound of `after` (a larger key), and not
 /// after `most`.
-fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
+fn upper(key: &[u8], after: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u8>> {
     debug_assert!(
         most.is_none_or(|most| key <= most),
         "BOUND-3: the key lies within the inputs"
     );
     debug_assert!(
-        behind.is_none_or(|behind| key < behind),
+        after.is_none_or(|after| key < after),
         "BOUND-2: the key comes before the next table"
     );
     // The byte that distinguishes the two keys must stay, so a later byte is raised.
-    let told_apart = behind.map_or(0, |behind| common_bytes(key, behind) + 2);
+    let told_apart = after.map_or(0, |after| common_bytes(key, after) + 2);
     let from = told_apart.max(LONG_BOUND_BYTES) - 1;
     let rest = key.get(from..)?;
     let raised = rest.iter().position(|byte| *byte < u8::MAX);
@@ -119,7 +119,7 @@ fn upper(key: &[u8], behind: Option<&[u8]>, most: Option<&[u8]>) -> Option<Vec<u
     debug_assert!(
         short.as_deref().is_none_or(|short| {
             key <= short
-                && behind.is_none_or(|behind| short < behind)
+                && after.is_none_or(|after| short < after)
                 && most.is_none_or(|most| short <= most)
         }),
         "BOUND-1, BOUND-2, BOUND-3: at or after the key, before the next table, and within the inputs"

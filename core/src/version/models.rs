@@ -6,8 +6,8 @@ use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{ArcSwap, Condvar, Mutex, thread};
 
-/// FILE-1 of `file.rs`. Fails if `mark_obsolete` queues the number at once, if the drop does not queue or does not wake,
-/// or wakes before it has queued.
+/// FILE-1 of `file.rs`. Fails if `mark_obsolete` queues the number at once, if the drop does not queue or does not
+/// wake, or wakes before it has queued.
 #[test]
 fn a_table_is_deleted_once_and_only_after_its_last_reader() {
     check("obsolete files", 2_000, || {

@@ -472,7 +472,7 @@ impl VersionSet {
         }
     }
 
-    /// The edit that makes `version`, the result of `edit`, from an empty version.
+    /// An edit that adds everything in `version` to an empty version. `edit`: the change that led to `version`.
     fn snapshot(&self, version: &Version, edit: &VersionEdit) -> VersionEdit {
         debug_assert!(
             version

@@ -6,8 +6,8 @@
 //! rule is broken, the reader decides what to do: opening refuses the database (`chain_reader.rs`), `repair`
 //! saves the records beyond and reports the loss, `verify` reports the damage and continues.
 //!
-//! * CHAIN-1  The log that the manifest names begins the chain, and exists with a whole header (FLUSH-2): anything else is
-//!            damage.
+//! * CHAIN-1  The log that the manifest names begins the chain, and exists with a whole header (FLUSH-2): anything else
+//!            is damage.
 //! * CHAIN-2  A log's successor has a higher number. If several logs name the same predecessor, the one with
 //!            the highest number counts: the others, and their successors, are logs that an earlier recovery
 //!            cut off but was killed before it could delete.
@@ -236,10 +236,6 @@ impl LogChain {
             return Ok(None);
         };
         let said = successor.predecessor;
-        debug_assert!(
-            successor.number > ended.number,
-            "CHAIN-2: a successor has a higher number"
-        );
         if said.length != ended.length {
             let path = self.path(ended.number);
             said.synced().check_reached(&path, ended.length)?;
@@ -285,7 +281,7 @@ impl LogChain {
     /// Refuses a chain, of the logs `walked`, that lacks the log which the manifest says was synced (CHAIN-4).
     pub(crate) fn check_holds_synced(&self, walked: &[FileNumber]) -> Result<()> {
         debug_assert!(
-            walked.is_sorted_by(|before, behind| before < behind),
+            walked.is_sorted_by(|before, after| before < after),
             "CHAIN-2: numbers rise along the chain"
         );
         let synced = self.expected.synced_log;
@@ -348,11 +344,6 @@ impl Numbers {
         count: u64,
     ) -> Result<SequenceNumber> {
         self.check(path, record)?;
-        debug_assert!(
-            self.last
-                .is_none_or(|last| record.first_sequence.0 == last.0 + 1),
-            "CHAIN-5: it continues the numbers"
-        );
         let last = last_of(record, count);
         if last > SequenceNumber::MAX {
             let what = format!("the record ends with the impossible number {last}");

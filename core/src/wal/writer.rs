@@ -297,10 +297,6 @@ impl Writer {
         if piece == 0 || end > target || end <= self.zeroed {
             return;
         }
-        debug_assert!(
-            end <= self.expected_len.max(self.len),
-            "WAL-2: no zeros beyond the expected end"
-        );
         let zeros = &ZEROS[..(end - self.zeroed) as usize];
         match self.file.write_if_room(self.zeroed, zeros, EngineOnly) {
             Ok(()) => self.zeroed = end,

@@ -8,8 +8,8 @@
 //!             is shared by threads. The entry is dropped by whichever ends last: the call, or the close.
 //! * HANDLE-5  The table has no lock, so a child process can use it after `fork`.
 //!
-//! `table/models.rs` holds HANDLE-1 to HANDLE-4 under the model checker, where a table is so small that it grows and comes to
-//! an end.
+//! `table/models.rs` holds HANDLE-1 to HANDLE-4 under the model checker, where a table is so small that it grows and
+//! comes to an end.
 
 use std::ops::Deref;
 use std::ptr;
@@ -139,8 +139,8 @@ impl<T> Table<T> {
         if chunk.is_null() {
             return None;
         }
-        // SAFETY: a chunk is published, with release, after its CHUNK_SLOTS slots were made, and never freed (HANDLE-1);
-        // the remainder is below CHUNK_SLOTS.
+        // SAFETY: a chunk is published, with release, after its CHUNK_SLOTS slots were made, and never freed
+        // (HANDLE-1); the remainder is below CHUNK_SLOTS.
         Some(unsafe { &*chunk.add(index % CHUNK_SLOTS) })
     }
 

@@ -1,4 +1,5 @@
-//! The data of every random test: keys, values and counts from a seed, on both sides of each of the engine's thresholds.
+//! The data of every random test: keys, values and counts from a seed, on both sides of each of the engine's
+//! thresholds.
 //!
 //! A test is as good as its data. Values of more than 64 KiB that do not compress once vanished, and 20,000 random
 //! histories did not notice, because every generator of that time made values that were small or compressed well. So

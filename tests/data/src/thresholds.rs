@@ -73,7 +73,7 @@ pub const THRESHOLDS: &[Threshold] = &[
     ),
     count("db/tree/early_seals.rs", "SEALED_TOMBSTONES", 1 << 15),
     count("db/commit/watch.rs", "MET_TOMBSTONES", 1 << 13),
-    count("db/commit/write.rs", "TOGETHER", 8),
+    count("db/commit/write.rs", "LOCATED_AHEAD", 8),
     bytes("env/os.rs", "RELEASED_BYTES", 2 << 20),
     bytes("env/unix.rs", "PIECE_BYTES", 64 << 10),
     count("iterator/alarm.rs", "LONG_RUN", 1 << 15),

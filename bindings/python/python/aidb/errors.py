@@ -51,7 +51,7 @@ class IteratorInvalidError(InvalidArgumentError):
 
 
 class IOError(Error, builtins.OSError):
-    """The operating system refused a file operation: check the disk, then reopen."""
+    """The operating system refused a file operation: check the disk, then call again; no reopening."""
 
     code = 2
 

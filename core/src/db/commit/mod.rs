@@ -1,6 +1,7 @@
 //! Commits: a batch gets its sequence numbers, then goes into the log, then into the memtable.
 //!
-//! Locks: the log's (`locks.rs`). A thread that waits for a flush or for space does not hold it.
+//! Locks: the log's, and a leaf for when the memtable is next checked (`locks.rs`). A thread that waits for a flush or
+//! for space does not hold the log's, except to start over after a failure (`resume.rs`).
 //!
 //! * `write.rs`    the commit path                    * `seal.rs`    the next log and memtable
 //! * `resume.rs`   recovery from a failed log         * `reserve.rs` refuses writes when the disk is full

@@ -27,17 +27,18 @@ use crate::sync::{Arc, panicking};
 use crate::wal;
 
 /// At most this many operations of a batch are located before the first of them is inserted.
-const TOGETHER: usize = 8;
+const LOCATED_AHEAD: usize = 8;
 
 impl Commit {
     /// Makes `batch` visible and, if asked, durable. The only caller of `wal::Writer::append`.
     ///
     /// 1. under the log's lock: reserve memory in the memtable, take sequence numbers, append to the log
     /// 2. insert into the memtable
-    /// 3. publish the sequence numbers, in order                           4. wait for the group's sync, if `sync`
+    /// 3. publish the sequence numbers, in order
+    /// 4. wait for the group's sync, if `sync`
     ///
-    /// Readers see nothing before step 3, and none that begins after this has returned misses it (PUBLISH-3). If step 1 fails,
-    /// 2 to 4 do not run. Acknowledged when this returns.
+    /// Readers see nothing before step 3, and none that begins after this has returned misses it (PUBLISH-3). If step
+    /// 1 fails, 2 to 4 do not run. Acknowledged when this returns.
     ///
     /// Returns the sequence number of the batch's last operation; for an empty batch, which takes none, the
     /// last published one.
@@ -169,7 +170,8 @@ impl Commit {
         Ok(log.file.place(end))
     }
 
-    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait for.
+    /// The log's lock, with a healthy log, room in the memtable, and space on the disk for `batch`; or what to wait
+    /// for.
     fn log_with_room(
         &self,
         batch: &WriteBatch,
@@ -231,14 +233,14 @@ fn insert<'a>(
         [] | [_] => insert(first)?,
         [_, contents @ ..] => {
             // Locating several before the first is inserted lets their memory arrive together.
-            let mut located = [const { None }; TOGETHER];
+            let mut located = [const { None }; LOCATED_AHEAD];
             located[0] = Some(first);
             let mut count = 1;
             for content in contents {
                 let Some(operation) = others.next().transpose()? else {
                     break;
                 };
-                if count == TOGETHER {
+                if count == LOCATED_AHEAD {
                     located
                         .iter_mut()
                         .filter_map(Option::take)

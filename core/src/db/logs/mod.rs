@@ -1,6 +1,7 @@
 //! The files of the write-ahead log: making the next one, how far they are durable, and removing old ones.
 //!
-//! `commit/` decides what goes into a log. Locks: those of the sync group and of the trees' needs, leaves.
+//! `commit/` decides what goes into a log. Locks: the sync group's, those of the files that it
+//! syncs, and that of the trees' needs: all leaves.
 
 use std::path::Path;
 

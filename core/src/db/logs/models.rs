@@ -225,8 +225,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_until_a_restart() {
     });
 }
 
-/// BLANK-1 and BLANK-2 of `blank_log.rs`. Fails if `take` says that there is none before it has given it a log's name, or if
-/// `make` says that there is one before its zeros are durable.
+/// BLANK-1 and BLANK-2 of `blank_log.rs`. Fails if `take` says that there is none before it has given it a log's name,
+/// or if `make` says that there is one before its zeros are durable.
 #[test]
 fn a_log_made_ahead_has_durable_zeros_when_it_gets_a_logs_name() {
     check("blank log", 2_000, || {

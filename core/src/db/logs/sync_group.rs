@@ -10,10 +10,10 @@
 //!
 //! * SYNC-1  `synced` is a position up to which every log, from the first unsynced one on, is on stable
 //!           storage.
-//! * SYNC-2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any record
-//!           in it counts as synced. So if a synced log is missing later, that is damage and not the result of
-//!           a crash. After a failed sync of the directory, the names it should have made durable stay uncertain
-//!           (NAMES-1 of `env/names.rs`): such a log counts as failed, whichever thread asked for that sync.
+//! * SYNC-2  A log's directory entry is synced, and the manifest knows that the log has synced records, before any
+//!           record in it counts as synced. So if a synced log is missing later, that is damage and not the result of a
+//!           crash. After a failed sync of the directory, the names it should have made durable stay uncertain (NAMES-1
+//!           of `env/names.rs`): such a log counts as failed, whichever thread asked for that sync.
 //! * SYNC-3  After a failed sync nothing more is acknowledged as synced until [`SyncGroup::restart`]: the kernel may
 //!           have dropped the pages it could not write, and a later fdatasync would not say so.
 //! * SYNC-4  Before a write is acknowledged as synced, the file SYNCED records it (WAL-5 of `wal/`), if that
@@ -428,12 +428,14 @@ impl SyncGroup {
 
     #[cold]
     fn look_at_names(&self) {
-        let mut state = self.state.lock();
         let failures = self.env.failed_dir_syncs(EngineOnly);
+        // After the count, which rises once the failure is kept.
+        let failure = self.env.dir_sync_failure(EngineOnly);
+        let mut state = self.state.lock();
         self.seen_failures.store(failures, Ordering::Relaxed);
         let is_uncertain = state.logs.iter().any(|log| log.may_vanish(&*self.env));
         if is_uncertain && state.failure.is_none() {
-            state.failure = self.env.dir_sync_failure(EngineOnly);
+            state.failure = failure;
             self.failed
                 .store(state.failure.is_some(), Ordering::Release);
         }

@@ -374,7 +374,7 @@ impl Stand {
     fn change_spans(&mut self, walk: &mut Walk, up: bool) -> bool {
         match self.span.take() {
             Some(span) => {
-                if let Some(merged) = walk.entries.standing() {
+                if let Some(merged) = walk.entries.inner_if_shown() {
                     merged.current_mut().resume(&span);
                 }
                 false
@@ -393,7 +393,7 @@ impl Stand {
 
     /// The span from the inner iterator's entry, within the bounds and up to where another source has an entry.
     fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
-        let merged = walk.entries.standing()?;
+        let merged = walk.entries.inner_if_shown()?;
         let mut span = merged.current().span(self.sequence)?;
         match merged.reach() {
             Reach::Everything => {}
@@ -406,7 +406,7 @@ impl Stand {
             Reach::Backward(rival) => {
                 span.end_here();
                 if let Some(rival) = rival {
-                    span.begin_behind_rival(rival.user_key);
+                    span.begin_after_rival(rival.user_key);
                 }
             }
         }
@@ -503,10 +503,10 @@ impl Stand {
 /// Turns a prefix into bounds, together with those already there.
 fn with_prefix_as_bounds(mut options: IterOptions) -> Result<IterOptions> {
     if let Some(prefix) = options.prefix.take() {
-        if let Some(behind) = behind_prefix(&prefix)? {
+        if let Some(after) = after_prefix(&prefix)? {
             options.upper_bound = Some(match options.upper_bound.take() {
-                Some(upper) => upper.min(behind),
-                None => behind,
+                Some(upper) => upper.min(after),
+                None => after,
             });
         }
         options.lower_bound = Some(match options.lower_bound.take() {
@@ -518,13 +518,13 @@ fn with_prefix_as_bounds(mut options: IterOptions) -> Result<IterOptions> {
 }
 
 /// The smallest key after all keys that start with `prefix`; `None` if there is none.
-fn behind_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+fn after_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
         return Ok(None);
     };
-    let mut behind = memory::copy_of(&prefix[..=last], "a bound")?;
-    behind[last] += 1;
-    Ok(Some(behind))
+    let mut after = memory::copy_of(&prefix[..=last], "a bound")?;
+    after[last] += 1;
+    Ok(Some(after))
 }
 
 /// The name of its memory in errors.
@@ -599,10 +599,10 @@ mod tests {
 
     #[test]
     fn a_prefix_of_ff_bytes_has_no_end() {
-        assert_eq!(behind_prefix(b"ab").unwrap(), Some(b"ac".to_vec()));
-        assert_eq!(behind_prefix(b"a\xff\xff").unwrap(), Some(b"b".to_vec()));
-        assert_eq!(behind_prefix(b"\xff\xff").unwrap(), None);
-        assert_eq!(behind_prefix(b"").unwrap(), None);
+        assert_eq!(after_prefix(b"ab").unwrap(), Some(b"ac".to_vec()));
+        assert_eq!(after_prefix(b"a\xff\xff").unwrap(), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"\xff\xff").unwrap(), None);
+        assert_eq!(after_prefix(b"").unwrap(), None);
     }
 
     #[test]

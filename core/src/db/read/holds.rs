@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::iterator::merging::MergingIterator;
 use crate::iterator::visible::VisibleIterator;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::over_io::{OverIo, Stage};
 use crate::sync::{Arc, Mutex, Weak};
 
 /// The data that a cursor walks.
@@ -34,7 +35,7 @@ pub(super) struct Walk {
 impl Walk {
     /// Takes only the owner of the current entry's bytes.
     fn keep_entry(&mut self) -> Option<Kept> {
-        match self.entries.standing() {
+        match self.entries.inner_if_shown() {
             Some(merged) => merged.current_mut().keep_entry(),
             None => self
                 .entries
@@ -45,7 +46,7 @@ impl Walk {
 }
 
 /// The parts of the database that one cursor holds.
-struct Hold(Mutex<Held>);
+struct Hold(OverIo<Held>);
 
 struct Held {
     /// `None` once closing has taken it.
@@ -115,10 +116,13 @@ impl HoldList {
 
     /// Registers `walk` for a cursor. Fails with `Closed` once the database is closed.
     pub(super) fn lease(self: &Arc<Self>, walk: Walk) -> Result<Lease> {
-        let hold = Arc::new(Hold(Mutex::new(Held {
-            walk: Some(walk),
-            kept: None,
-        })));
+        let hold = Arc::new(Hold(OverIo::new(
+            Stage::Cursor,
+            Held {
+                walk: Some(walk),
+                kept: None,
+            },
+        )));
         let mut list = self.list.lock();
         if list.is_over {
             return Err(Error::closed("the database"));

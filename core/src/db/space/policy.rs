@@ -1,8 +1,9 @@
 //! Decides how much disk space to reserve. Pure computation: it touches no file.
 //!
-//! * SPACE-1  The target covers what flushing every memtable and the largest compaction may need.
-//! * SPACE-2  A disk with free space for many times the target is roomy: there a small reserve is enough; it
-//!            grows as the free space shrinks.
+//! * SPACE-1  Unless the disk is roomy, the target covers what flushing every memtable and the largest compaction
+//!            may need.
+//! * SPACE-2  A disk with free space for many times that need is roomy: there a small reserve is enough; it grows as
+//!            the free space shrinks.
 //! * SPACE-3  Compactions do not use the floor, the part that flushes, the log and the manifest may need.
 //!
 //! Elsewhere: reserving the space (`space/mod.rs`), the work that must not use it (`db/tree/reserve.rs`).
@@ -10,7 +11,7 @@
 use crate::compaction::MAX_PLAN_TABLES;
 use crate::env::MIN_UNIT;
 
-/// A disk is roomy if this many times the target is free.
+/// A disk is roomy if this many times the need is free.
 const ROOMY_FACTOR: u64 = 4;
 /// The least disk space of a file.
 const FILE_BYTES: u64 = 4 << 10;
@@ -61,7 +62,6 @@ pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> Plan {
         true => sizes.unit.saturating_add(needs.coming),
         false => flushing,
     };
-    debug_assert!(needed >= sizes.piece, "SPACE-1");
     Plan {
         target,
         floor: floor.min(target),
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// SPACE-2.
+    /// SPACE-1, SPACE-2.
     #[test]
     fn a_disk_is_roomy_from_four_times_what_is_needed_on() {
         // 1000 + 200 + 30 for flushing, 5000 for a compaction.

@@ -4,9 +4,9 @@
 //! oldest with a record of each memtable, so that a flush can say which of them this tree no longer needs. Caches, logs,
 //! the manifest and file numbers are those of the database, and its trees share them.
 //!
-//! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a get
-//! loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns
-//! the replaced superversion, to be dropped after the lock is released.
+//! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a
+//! get loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns the
+//! replaced superversion, to be dropped after the lock is released.
 //!
 //! * `superversion.rs`  what a reader pins           * `lookup.rs`   point reads
 //! * `flush.rs`         memtable to table             * `compact.rs`  tables to tables

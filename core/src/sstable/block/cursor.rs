@@ -245,7 +245,6 @@ impl BlockCursor {
         entries.clear();
         keys.clear();
         let mut at = stored.restart_before_byte(self.at);
-        debug_assert!(at < self.at, "BLOCK-1: a restart point is before it");
         let mut last = KeyPlace::Block { start: 0, end: 0 };
         while at < self.at {
             let entry = stored.decode(at)?;

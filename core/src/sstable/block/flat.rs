@@ -96,10 +96,6 @@ pub(super) fn lay_out(stored: Stored<'_>, bytes: &mut Vec<u8>) -> Option<Layout>
         total,
         "LAYOUT-2: the block has the measured size"
     );
-    debug_assert!(
-        total <= usize::from(u16::MAX),
-        "LAYOUT-2: every offset fits into two bytes"
-    );
     Some(write_heads(count, bytes))
 }
 

@@ -104,7 +104,7 @@ impl FlatCursor {
 
     /// The spot of the next entry. Requires that there is one.
     #[inline]
-    pub(in crate::sstable) fn behind(&self) -> Spot {
+    pub(in crate::sstable) fn after(&self) -> Spot {
         debug_assert!(
             self.spot.index + 1 < self.layout.count,
             "FLAT-1: there is a next entry"
@@ -178,7 +178,7 @@ impl FlatCursor {
     pub(in crate::sstable) fn next(&mut self) {
         debug_assert!(self.valid(), "FLAT-1");
         if self.spot.index + 1 < self.layout.count {
-            self.spot = self.behind();
+            self.spot = self.after();
         } else {
             self.spot.index = self.layout.count;
         }

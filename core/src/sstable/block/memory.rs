@@ -4,8 +4,8 @@
 //! The bytes follow their head so that a lookup waits for one memory access, not for two in turn
 //! (docs/decisions/0024).
 //!
-//! * BLOCK-7  A block's memory begins with its header, [`Counted`], followed by `length` bytes. They do not change while
-//!            the block has a holder; dropping the last reference frees the memory.
+//! * BLOCK-7  A block's memory begins with its header, [`Counted`], followed by `length` bytes. They do not change
+//!            while the block has a holder; dropping the last reference frees the memory.
 //! * BLOCK-8  From `make` to `give_back` the gauge counts what [`Block::charge`] says.
 //!
 //! Elsewhere: the meaning of the bytes (`stored.rs`, `flat.rs`), and which form a block has (`form.rs`); which
@@ -142,8 +142,8 @@ impl Block {
         unsafe {
             let place = place.cast::<Counted>();
             place.write(shared);
-            let behind = place.add(1).cast::<u8>();
-            ptr::copy_nonoverlapping(bytes.as_ptr(), behind.as_ptr(), bytes.len());
+            let after = place.add(1).cast::<u8>();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), after.as_ptr(), bytes.len());
             Ok(Block(place))
         }
     }
@@ -155,12 +155,12 @@ impl Block {
 
     /// The bytes after the head.
     #[inline]
-    fn slice_behind(&self) -> &[u8] {
+    fn slice_after(&self) -> &[u8] {
         // SAFETY: BLOCK-7: that many bytes follow the head. `make` initialised them, and they do not change or move
         // while `self` is held.
         unsafe {
-            let behind = self.0.add(1).cast::<u8>();
-            std::slice::from_raw_parts(behind.as_ptr(), self.0.as_ref().length)
+            let after = self.0.add(1).cast::<u8>();
+            std::slice::from_raw_parts(after.as_ptr(), self.0.as_ref().length)
         }
     }
 
@@ -168,7 +168,7 @@ impl Block {
     #[inline]
     pub(in crate::sstable) fn bytes(&self) -> &[u8] {
         match &*self.large {
-            [] => self.slice_behind(),
+            [] => self.slice_after(),
             large => large,
         }
     }
@@ -177,7 +177,7 @@ impl Block {
     #[inline]
     pub(super) fn small_bytes(&self) -> &[u8] {
         debug_assert!(self.large.is_empty(), "LAYOUT-2: a flat block is small");
-        self.slice_behind()
+        self.slice_after()
     }
 
     /// Bytes of this block; the range came from a lookup in it.
@@ -210,7 +210,7 @@ impl Block {
 
     /// The memory that the block takes.
     pub(crate) fn charge(&self) -> usize {
-        let size = size_of::<Counted>() + self.slice_behind().len();
+        let size = size_of::<Counted>() + self.slice_after().len();
         charge_of(self.large.len(), size, self.in_slab)
     }
 

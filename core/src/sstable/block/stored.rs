@@ -1,5 +1,6 @@
 //! The stored form of a data block: its raw bytes as they are on the disk, decoded entry by entry. The inverse is
-//! `sstable/block_builder.rs`, whose BLOCK-1 to BLOCK-4 hold for every block that we wrote. Layout: docs/format.md, "SSTable".
+//! `sstable/block_builder.rs`, whose BLOCK-1 to BLOCK-4 hold for every block that we wrote. Layout: docs/format.md,
+//! "SSTable".
 //!
 //! The bytes passed their checksum, but are not trusted: each entry is checked as it is decoded, and an invalid
 //! one is [`Damage`], never a panic or an endless loop. `reader.rs` turns it into `Corruption` with file and

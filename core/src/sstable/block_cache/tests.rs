@@ -9,7 +9,8 @@ const GROWS: u32 = 1;
 const STAYS: u32 = 12;
 const SHRINKS: u32 = 30;
 
-/// A block of ten entries, each with a value of twenty bytes. Restart points take four bytes and are only in the stored form.
+/// A block of ten entries, each with a value of twenty bytes. Restart points take four bytes and are only in the stored
+/// form.
 fn stored(cache: &BlockCache, restarts: u32) -> Block {
     let mut raw = Vec::new();
     for key in 0..10u8 {

@@ -349,7 +349,8 @@ fn a_missing_file_is_told_and_no_error() {
 
 #[test]
 fn blocks_are_found_whose_trailer_lies_across_the_bytes_that_are_read_at_once() {
-    // A block of one entry: three lengths (the last takes three bytes), key, trailer, value, a restart point, their count.
+    // A block of one entry: three lengths (the last takes three bytes), key, trailer, value, a restart point, their
+    // count.
     let around = 1 + 1 + 3 + 7 + 8 + 4 + 4;
     let sizes = (0..=7).map(|before| SEARCH_BYTES - before);
     for length in sizes.chain([SEARCH_BYTES + 1, 2 * SEARCH_BYTES - 6, 2 * SEARCH_BYTES]) {

@@ -79,13 +79,13 @@ fn a_rival_ends_a_span_before_it_and_begins_it_behind_and_no_rival_takes_what_it
                 "{label}"
             );
             let start = at_or_before.min(index);
-            let found = walked(index, |span| span.begin_behind_rival(&[rival]));
+            let found = walked(index, |span| span.begin_after_rival(&[rival]));
             assert_eq!(found, start..8, "{label}");
             // A more distant rival changes nothing.
             let two = |span: &mut Span| {
                 span.end_before_rival(&[rival]);
                 span.end_before_rival(b"q");
-                span.begin_behind_rival(b"a");
+                span.begin_after_rival(b"a");
             };
             assert_eq!(walked(index, two), 0..end, "{label}");
         }

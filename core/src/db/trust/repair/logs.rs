@@ -1,7 +1,7 @@
 //! Which logs of a damaged database count, up to which length, and what is known to be missing of them.
 //!
-//! * REPAIR-8  With a whole manifest only the logs that it needs count: flushed ones would bring deleted keys back. Without one
-//!             every log in the directory does.
+//! * REPAIR-8  With a whole manifest only the logs that it needs count: flushed ones would bring deleted keys back.
+//!             Without one every log in the directory does.
 //! * REPAIR-4  A log counts up to the length that its successor names; the part that an earlier recovery cut
 //!             off does not count (CHAIN-2, CHAIN-3).
 //!

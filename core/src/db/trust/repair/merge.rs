@@ -27,9 +27,9 @@ pub(super) fn merge(
     }
     let mut last: Option<Vec<u8>> = None;
     loop {
-        let standing = runs.iter().enumerate().filter(|(_, run)| run.valid());
+        let on_entries = runs.iter().enumerate().filter(|(_, run)| run.valid());
         // The newest entry of the smallest key. Equal entries of two files count as one.
-        let Some((index, run)) = standing.min_by(|(_, a), (_, b)| a.key().cmp(&b.key())) else {
+        let Some((index, run)) = on_entries.min_by(|(_, a), (_, b)| a.key().cmp(&b.key())) else {
             break;
         };
         let (key, value) = (run.key(), run.value());

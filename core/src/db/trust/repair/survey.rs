@@ -1,7 +1,7 @@
 //! Surveys the tables of a damaged database: which of them count, and what can be read of each.
 //!
-//! * REPAIR-3  With a whole manifest only the tables that it names count: leftovers of compactions would bring deleted keys
-//!             back. Without one every table in the directory counts, except those that readable edits have
+//! * REPAIR-3  With a whole manifest only the tables that it names count: leftovers of compactions would bring deleted
+//!             keys back. Without one every table in the directory counts, except those that readable edits have
 //!             removed.
 //! * REPAIR-6  If all blocks of a table can be read, but its entries are not those that the manifest or its own
 //!             properties state, all of them go into the new database, and the table is reported.

@@ -62,6 +62,7 @@ pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>
     if !place.options.read_only {
         settle_directory(&place, &*env, &mut versions, &recovered, &log, &names)?;
     }
+    assert_fitting(&versions, &recovered, &log);
     let found = Found {
         env,
         space,
@@ -262,10 +263,34 @@ fn settle_directory(
         edit.begin_logs_with(log.writer.number(), name);
     }
     versions.log_and_apply(edit, Sum::default())?;
+    debug_assert!(
+        versions.log_number() <= log.writer.number(),
+        "FLUSH-2: the manifest needs no later log than the newest"
+    );
     for error in remove_orphans(env, &place.dir, names, versions, recovered) {
         place.info_log.write(env, format_args!("{error}"));
     }
     Ok(())
+}
+
+/// Asserts that manifest, logs and the first log fit together.
+fn assert_fitting(versions: &VersionSet, recovered: &Recovered, log: &FirstLog) {
+    let last_sequence = recovered.end.last_sequence;
+    debug_assert!(
+        last_sequence >= versions.last_sequence(),
+        "REPLAY-1: what is in tables is not written again"
+    );
+    debug_assert!(
+        recovered
+            .sealed
+            .first()
+            .is_none_or(|newest| newest.last_sequence() <= last_sequence),
+        "REPLAY-2: the logs end with the newest memtable's last number, or after it"
+    );
+    debug_assert!(
+        log.writer.number() > versions.log_number() || log.durable_name.is_some(),
+        "OPEN-3: the manifest cannot name a log that is not on disk"
+    );
 }
 
 /// A function that rings `doorbell`.
@@ -417,6 +442,10 @@ fn start_log(
     // This covers CURRENT too: an earlier process may have renamed it and been killed before it
     // synced that.
     let durable_name = name.sync(env, dir)?;
+    debug_assert!(
+        writer.predecessor() == recovered.end,
+        "OPEN-1: the header names the good length of the log before it"
+    );
     Ok((writer, Some(durable_name)))
 }
 

@@ -56,6 +56,10 @@ impl Commit {
             name,
         );
         log.memtable = self.tree.seal(memtable, number, log.last_sequence);
+        debug_assert!(
+            log.memtable.is_empty(),
+            "COMMIT-3: the next memtable has no record of an older log"
+        );
         self.logs.add(Arc::clone(&file));
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);

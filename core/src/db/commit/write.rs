@@ -166,6 +166,10 @@ impl Commit {
         log.last_sequence = log.last_sequence.plus(count);
         log.counts.operations += count;
         log.counts.batches += 1;
+        debug_assert!(
+            log.counts.batches <= log.counts.operations,
+            "PUBLISH-1: each ticket publishes at least one number"
+        );
         Ok(log.file.place(end))
     }
 
@@ -200,6 +204,10 @@ impl Commit {
             }
             self.seal(&mut log)?;
         }
+        debug_assert!(
+            !log.is_closed,
+            "CLOSE-1: no close takes the log while its lock is held"
+        );
         match self.keep_reserve(&mut log, batch) {
             Err(error) if error.kind() == ErrorKind::NoSpace && self.tree.must_wait_for_space() => {
                 Ok(Err(Obstacle::Space))
@@ -219,6 +227,10 @@ fn insert<'a>(
     batch: &'a WriteBatch,
     before: SequenceNumber,
 ) -> Result<()> {
+    debug_assert!(
+        batch.sum(before).entries() == u64::from(batch.count()),
+        "MEMTABLE-5: every operation is accounted for"
+    );
     memtable.account(batch.sum(before));
     let mut sequence = before;
     let mut insert = |(operation, location): (Operation<'a>, Location<'a>)| {

@@ -321,7 +321,12 @@ impl Tree {
                     state.mark(plan.running());
                     drop(state);
                     drop(version);
-                    from = Some(plan.next_start());
+                    let next = plan.next_start();
+                    debug_assert!(
+                        from.as_deref() < Some(&next[..]),
+                        "each plan begins behind the last one, so that they end"
+                    );
+                    from = Some(next);
                     self.run_compaction(plan)?;
                 }
             }
@@ -339,6 +344,7 @@ impl Marked<'_> {
     /// Removes its mark. After releasing `state`, the caller drops the result and wakes the waiting threads.
     fn remove(self, state: &mut State) -> Option<RunningCompaction> {
         let found = self.find(state);
+        debug_assert!(found.is_some(), "COMPACT-3: a mark is removed once");
         std::mem::forget(self);
         found
     }

@@ -122,6 +122,10 @@ impl Tree {
             "FLUSH-1: every insert is done"
         );
         let log_number = superversion.log_after_flush();
+        debug_assert!(
+            log_number >= self.log_number(),
+            "FLUSH-3: a log that is not needed any more never is again"
+        );
         let mut edit = VersionEdit::default();
         edit.last_sequence = Some(sealed.last_sequence);
         let number = self.file_numbers.allocate();
@@ -180,6 +184,7 @@ impl Tree {
         sealed: &Sealed,
         edit: &mut VersionEdit,
     ) -> Result<Sum> {
+        debug_assert!(edit.added.is_empty(), "FLUSH-4: one table is checked");
         let mut entries = sealed.memtable.iter();
         entries.seek_to_first()?;
         if !entries.valid() {
@@ -196,6 +201,10 @@ impl Tree {
             let mut ledger = Ledger::new(self.order.readers());
             while entries.valid() {
                 let (key, value) = (entries.key(), entries.value());
+                debug_assert!(
+                    key.trailer.sequence() <= sealed.last_sequence,
+                    "FLUSH-1: no later write is in the memtable"
+                );
                 ledger.read(key, |_| true)?;
                 if retention.keeps(key)? {
                     builder.add(key, value)?;

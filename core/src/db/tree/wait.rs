@@ -24,6 +24,7 @@ impl Tree {
 
     #[cold]
     fn wait_for_admission(&self, bytes: u64, pace: Pace) -> Result<()> {
+        debug_assert!(pace != Pace::Free, "a free writer does not wait");
         let env = self.context.env();
         let started = env.now_micros();
         let outcome = match pace {

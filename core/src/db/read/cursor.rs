@@ -12,6 +12,7 @@ use super::source::sources;
 use crate::db::tree::{SuperVersion, Tree};
 use crate::effort;
 use crate::error::{Error, ErrorKind, Result};
+use crate::iterator::InternalIterator;
 use crate::iterator::merging::{MergingIterator, Reach};
 use crate::iterator::visible::VisibleIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer};
@@ -91,6 +92,10 @@ impl Cursor {
         sequence: SequenceNumber,
         options: IterOptions,
     ) -> Result<Cursor> {
+        debug_assert!(
+            sequence <= tree.order().last(),
+            "SUPERVERSION-2: the superversion has every entry up to a published number"
+        );
         memory::room_ahead(CURSOR_PIECES, "a cursor")?;
         let merged = MergingIterator::new(sources(&superversion, tree.tables(), &options)?);
         let lease = holds.lease(Walk {
@@ -342,6 +347,7 @@ impl Stand {
     /// the walk.
     #[inline]
     fn entry<'a>(&'a self, walk: &'a Option<Walk>) -> Result<(&'a [u8], &'a [u8])> {
+        debug_assert!(self.valid(), "CURSOR-2: the cursor is on an entry");
         let (key, value) = match (&self.span, walk) {
             (Some(span), _) => (span.key(), span.value()),
             (None, Some(walk)) => walk.entries.entry(),
@@ -361,10 +367,17 @@ impl Stand {
             "CURSOR-3: a span has the current entry"
         );
         match &mut self.span {
-            Some(span) if self.holds.check_open().is_ok() => match up {
-                true => span.forward(),
-                false => span.backward(),
-            },
+            Some(span) if self.holds.check_open().is_ok() => {
+                let stepped = match up {
+                    true => span.forward(),
+                    false => span.backward(),
+                };
+                debug_assert!(
+                    !stepped || is_within_bounds(&self.options, span.key()),
+                    "CURSOR-3: a span ends at the bounds"
+                );
+                stepped
+            }
             _ => false,
         }
     }
@@ -374,8 +387,17 @@ impl Stand {
     fn change_spans(&mut self, walk: &mut Walk, up: bool) -> bool {
         match self.span.take() {
             Some(span) => {
-                if let Some(merged) = walk.entries.standing() {
+                let merged = walk.entries.standing();
+                debug_assert!(
+                    merged.is_some(),
+                    "CURSOR-3: the inner iterator stayed where the span begins"
+                );
+                if let Some(merged) = merged {
                     merged.current_mut().resume(&span);
+                    debug_assert!(
+                        merged.current().key().user_key == span.key(),
+                        "CURSOR-3: the inner iterator is on the current entry"
+                    );
                 }
                 false
             }
@@ -395,6 +417,10 @@ impl Stand {
     fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
         let merged = walk.entries.standing()?;
         let mut span = merged.current().span(self.sequence)?;
+        debug_assert!(
+            span.key() == merged.current().key().user_key,
+            "CURSOR-3: a span begins at the inner iterator's entry"
+        );
         match merged.reach() {
             Reach::Everything => {}
             Reach::Forward(rival) => {
@@ -425,6 +451,7 @@ impl Stand {
             (Ok(()), Some(walk)) => {
                 match to {
                     Move::Up | Move::Down => {
+                        debug_assert!(self.valid(), "CURSOR-2: a step begins at an entry");
                         if self.change_spans(walk, matches!(to, Move::Up)) {
                             return Ok(true);
                         }
@@ -495,9 +522,14 @@ impl Stand {
         if lower.is_none() && upper.is_none() {
             return Ok(true);
         }
-        let key = entries.key();
-        Ok(lower.is_none_or(|lower| lower <= key) && upper.is_none_or(|upper| key < upper))
+        Ok(is_within_bounds(&self.options, entries.key()))
     }
+}
+
+fn is_within_bounds(options: &IterOptions, key: &[u8]) -> bool {
+    let (lower, upper) = (&options.lower_bound, &options.upper_bound);
+    lower.as_deref().is_none_or(|lower| lower <= key)
+        && upper.as_deref().is_none_or(|upper| key < upper)
 }
 
 /// Turns a prefix into bounds, together with those already there.
@@ -524,6 +556,10 @@ fn behind_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     };
     let mut behind = memory::copy_of(&prefix[..=last], "a bound")?;
     behind[last] += 1;
+    debug_assert!(
+        &behind[..] > prefix && !behind.starts_with(prefix),
+        "the bound is behind every key with the prefix"
+    );
     Ok(Some(behind))
 }
 

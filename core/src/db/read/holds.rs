@@ -58,6 +58,10 @@ impl Hold {
     /// Takes everything except the owner of the lent bytes.
     fn let_go(&self) {
         let mut held = self.0.lock();
+        debug_assert!(
+            held.kept.is_none(),
+            "HOLD-2: closing takes the walk once, and nothing else keeps bytes"
+        );
         let walk = held.walk.take();
         let walk = walk.map(|mut walk| {
             held.kept = walk.keep_entry();
@@ -146,6 +150,10 @@ impl HoldList {
 
     /// Takes everything from every cursor, except the bytes it lends. Waits for a move under way.
     pub(super) fn let_go(&self) {
+        debug_assert!(
+            self.closed.load(Ordering::Acquire),
+            "HOLD-3: moves are refused before their data goes"
+        );
         let mut list = self.list.lock();
         let List { holds, .. } = std::mem::replace(
             &mut *list,
@@ -207,6 +215,10 @@ impl Lease {
             return moves(&mut None);
         }
         let mut held = self.hold.0.lock();
+        debug_assert!(
+            held.walk.is_none() || held.kept.is_none(),
+            "HOLD-2: the bytes lie in the walk until closing takes it"
+        );
         // If closing has taken the walk, the bytes lent until now.
         drop(held.kept.take());
         let moved = moves(&mut held.walk);
@@ -258,6 +270,12 @@ impl Drop for Lease {
         }
         let mut list = self.list.list.lock();
         if !list.is_over {
+            debug_assert!(
+                list.holds[self.place]
+                    .as_ref()
+                    .is_some_and(|hold| std::ptr::eq(hold.as_ptr(), &*self.hold)),
+                "HOLD-3: the hold is in the list as long as its cursor lives"
+            );
             list.holds[self.place] = None;
             list.free.push(self.place);
         }

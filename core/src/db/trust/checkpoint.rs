@@ -39,6 +39,14 @@ impl Database {
         if !self.context.options().read_only {
             // CHECKPOINT-1.
             self.commit.flush_all()?;
+            debug_assert!(
+                self.tree
+                    .load()
+                    .sealed()
+                    .iter()
+                    .all(|sealed| { sealed.last_sequence() > self.tree.durable_version().1 }),
+                "CHECKPOINT-1: the tables have a prefix of the batches"
+            );
         }
         let (version, mut last_sequence) = self.tree.durable_version();
         // After the load, because a closed database has an empty superversion.
@@ -57,6 +65,10 @@ impl Database {
             self.context.check_open()?;
             for sealed in superversion.sealed() {
                 let number = self.tree.new_number();
+                debug_assert!(
+                    !version.holds(number),
+                    "SET-4: no table of the copy has the number"
+                );
                 let mut edit = VersionEdit::default();
                 self.tree.write_table(dir, number, sealed, &mut edit)?;
                 tables.append(&mut edit.added);

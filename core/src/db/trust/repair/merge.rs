@@ -33,6 +33,10 @@ pub(super) fn merge(
             break;
         };
         let (key, value) = (run.key(), run.value());
+        debug_assert!(
+            last.as_deref().is_none_or(|last| last <= key.user_key),
+            "SAVED-2: a merge ascends"
+        );
         if last.as_deref() == Some(key.user_key) {
             shadowed.add_entry(key.user_key, key.trailer, value);
         } else {
@@ -108,6 +112,7 @@ impl Run {
     }
 
     fn next(&mut self, env: &dyn Env) -> Result<()> {
+        debug_assert!(self.valid(), "REPAIR-7: the entry was read");
         if let Some(current) = &mut self.current {
             current.next(env)?;
             if !current.valid() {
@@ -132,6 +137,11 @@ fn into_runs(mut tables: Vec<SalvagedTable>) -> Vec<Vec<SalvagedTable>> {
             None => runs.push(vec![table]),
         }
     }
+    debug_assert!(
+        runs.iter()
+            .all(|run| run.is_sorted_by(|one, next| one.largest_key() < next.smallest_key())),
+        "SAVED-2: a run ascends"
+    );
     runs
 }
 

@@ -64,6 +64,10 @@ impl<C: Pairs> Backward<C> {
             self.before = Some(std::mem::take(&mut self.run).last);
         }
         let run = &mut self.run;
+        debug_assert!(
+            run.sum.puts == 0 || &run.last[..] < key,
+            "READS-3: the expected pairs ascend"
+        );
         if run.sum.puts == 0 {
             memory::replace(&mut run.first, key, "a key")?;
         }
@@ -85,6 +89,12 @@ impl<C: Pairs> Backward<C> {
     /// Walks a run of pairs. If the cursor is on an entry, it should be the last pair of the run.
     fn look(&mut self, mut found: bool, differences: &mut Vec<String>) -> Result<()> {
         let run = &self.run;
+        debug_assert!(
+            self.before
+                .as_ref()
+                .is_none_or(|before| *before < run.first),
+            "READS-3: a run begins behind the one before"
+        );
         let mut sum = Sum::default();
         let is_at_last = found && self.cursor.key() == run.last;
         while found && run.sum.puts > 0 && self.cursor.key() >= &run.first[..] {

@@ -41,6 +41,10 @@ impl Iter {
             Ends::Done => return Ok(None),
             Ends::Failed(error) => return Err(error.clone()),
         };
+        debug_assert!(
+            front.status().is_ok() && back.as_ref().is_none_or(|back| back.status().is_ok()),
+            "an error has ended the iteration"
+        );
         if from == From::Back && back.is_none() {
             *back = Some(Box::new(front.reversed_twin()?));
         }

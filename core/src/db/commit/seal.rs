@@ -55,12 +55,14 @@ impl Commit {
             writer.len(),
             name,
         );
+        // First, because a flush may name the log as soon as the memtable is sealed (FLUSH-2).
+        self.logs.add(Arc::clone(&file));
         log.memtable = self.tree.seal(memtable, number, log.last_sequence);
+        self.context.step("a memtable is sealed");
         debug_assert!(
             log.memtable.is_empty(),
             "COMMIT-3: the next memtable has no record of an older log"
         );
-        self.logs.add(Arc::clone(&file));
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);
         log.reserved_up_to = 0;

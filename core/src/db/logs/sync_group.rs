@@ -217,6 +217,10 @@ impl State {
         while self.logs.front().is_some_and(|log| log.number < number) {
             self.logs.pop_front();
         }
+        debug_assert!(
+            !self.logs.is_empty(),
+            "SYNC-1: the log that is appended to stays"
+        );
     }
 
     /// `Ok` if everything up to `place` is durable, the error if it never will be; `None` if neither is known

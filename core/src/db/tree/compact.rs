@@ -101,8 +101,9 @@ impl Tree {
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
     pub(in crate::db) fn pick(&self, state: &mut Locked<'_, State>) -> Option<Plan> {
         let version = Arc::clone(&self.superversion.load().version);
-        // After a stop no edit can be installed.
-        if !self.has_space_to_compact(state) || self.order.is_stopped() {
+        // After a stop of publication no edit can be installed; after one of the background work, which closing
+        // waits for, none may begin.
+        if state.stop_compacting || !self.has_space_to_compact(state) || self.order.is_stopped() {
             return None;
         }
         let options = self.picker_options();

@@ -322,7 +322,7 @@ impl Tree {
         self.changed.notify_all();
     }
 
-    /// Makes the background threads stop, and waits for compactions that run in callers' threads.
+    /// Makes the background threads stop, and waits for flushes and compactions that run in callers' threads.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stop_compacting = true;
@@ -330,6 +330,8 @@ impl Tree {
         self.changed.notify_all();
         drop(state);
         self.doorbell.ring();
+        // A caller that flushes holds this lock; one that takes it later sees the stop.
+        drop(self.callers.lock());
         // Manual compactions run in their callers' threads: they must end before the lock is released.
         let mut state = self.state.lock();
         while !state.running.is_empty() || state.tidying > 0 {

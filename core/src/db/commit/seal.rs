@@ -7,7 +7,7 @@
 //!           it acknowledges a synced record in the log (SYNC-2), and a flush does so before the manifest names
 //!           the log (FLUSH-2).
 //!
-//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, FLUSH-7).
+//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, FLUSH-6).
 
 use super::{Commit, Log};
 use crate::db::logs::LogFile;
@@ -61,7 +61,7 @@ impl Commit {
         self.context.step("a memtable is sealed");
         debug_assert!(
             log.memtable.is_empty(),
-            "COMMIT-3: the next memtable has no record of an older log"
+            "COMMIT-5: the next memtable has no record of an older log"
         );
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);

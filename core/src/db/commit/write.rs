@@ -4,11 +4,11 @@
 //! * COMMIT-2  After a failed append or sync nothing more is appended to that log: the state of its tail is
 //!             unknown, and replay could never reach a good record after a bad one. `resume.rs` starts a new
 //!             log.
-//! * COMMIT-4  The memory for a batch in the memtable is allocated before its record is written. If there is
+//! * COMMIT-3  The memory for a batch in the memtable is allocated before its record is written. If there is
 //!             none, the batch is not in the log, and the same call succeeds once there is memory.
-//! * COMMIT-5  The decision to abandon a cancelled write is made under the log's lock (EFFORT-3). So a caller
+//! * COMMIT-4  The decision to abandon a cancelled write is made under the log's lock (EFFORT-3). So a caller
 //!             that cancelled a write finds it in the log before its own next write, or never.
-//! * COMMIT-3  A memtable is sealed between two batches, under the log's lock: a batch is completely in one
+//! * COMMIT-5  A memtable is sealed between two batches, under the log's lock: a batch is completely in one
 //!             memtable, and the log of a memtable has no record of another.
 //!
 //! Elsewhere: sealing (`seal.rs`), stalls (`stall.rs`), the record's bytes (`wal/`).
@@ -106,9 +106,9 @@ impl Commit {
             let memtable = newer.as_ref().unwrap_or(superversion.active());
             debug_assert!(
                 Arc::ptr_eq(memtable, self.tree.load().active()),
-                "COMMIT-3: under the log's lock no memtable is sealed"
+                "COMMIT-5: under the log's lock no memtable is sealed"
             );
-            // COMMIT-4.
+            // COMMIT-3.
             let count = batch.len();
             let bytes = match count {
                 1 => first.key.len() + first.value.len(),
@@ -183,7 +183,7 @@ impl Commit {
             // Checked each time the lock is taken: a close or a panic may have come in between.
             self.context.check_writable()?;
             self.order.check()?;
-            // COMMIT-5.
+            // COMMIT-4.
             effort::begin_write()?;
             if self.log_failure(&log).is_none() {
                 break log;

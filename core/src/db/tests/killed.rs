@@ -191,7 +191,7 @@ fn kill_everywhere(thread: &'static str, steps: &[&str]) {
     assert!(kills > steps.len() as u64 && errors > 0);
 }
 
-/// FLUSH-5.
+/// FLUSH-7.
 #[test]
 fn a_flush_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_nothing() {
     kill_everywhere(

@@ -272,7 +272,7 @@ fn want_of_memory_at_any_pass_is_told_as_such_and_loses_nothing_and_the_same_cal
     }
 }
 
-/// COMMIT-4.
+/// COMMIT-3.
 #[test]
 fn a_put_that_finds_no_memory_is_not_in_the_log() {
     let mut failures = 0;

@@ -157,7 +157,7 @@ fn a_sealed_memtable_that_does_not_hold_what_was_inserted_is_our_fault() {
     assert!(damage.message.contains("sealed memtable"), "{damage:?}");
 }
 
-/// FLUSH-4.
+/// FLUSH-3.
 #[test]
 fn a_flush_of_other_entries_than_were_inserted_is_refused_and_leaves_no_table() {
     let env = MemEnv::new();

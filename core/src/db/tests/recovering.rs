@@ -138,7 +138,7 @@ fn a_failed_flush_leaves_no_table_behind() {
     }
 }
 
-/// FLUSH-3.
+/// FLUSH-5.
 #[test]
 fn power_may_be_lost_at_any_moment_of_a_life() {
     for seed in 0..24u64 {

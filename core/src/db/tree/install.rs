@@ -1,6 +1,6 @@
 //! Installs version edits: on disk first, then for readers.
 //!
-//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops all writing,
+//! * FLUSH-7  A panic between the two halves of an installation, on disk and in memory, stops all writing,
 //!            because the next edit would be based on an outdated version. Reads continue, and the next open
 //!            finds the durable state.
 //!
@@ -27,7 +27,7 @@ impl Tree {
         let mut versions = self.versions.lock();
         debug_assert!(
             is_same(&versions.current(), &self.superversion.load().version),
-            "FLUSH-5: readers see the version that the edit changes"
+            "FLUSH-7: readers see the version that the edit changes"
         );
         self.context.step("an edit is to be made durable");
         let version = versions.log_and_apply(edit, gained)?;
@@ -58,7 +58,7 @@ fn is_same(one: &Version, other: &Version) -> bool {
     numbers(one) == numbers(other)
 }
 
-/// Stops writing if it is dropped, which a panic does (FLUSH-5).
+/// Stops writing if it is dropped, which a panic does (FLUSH-7).
 struct StopUnlessShown<'a>(&'a Order);
 
 impl Drop for StopUnlessShown<'_> {

@@ -3,7 +3,7 @@
 //! * CURSOR-1  The cursor holds the superversion it began with, so the entries it walks never change. Closing
 //!             the database takes the superversion away, but leaves the bytes of the current entry
 //!             (`holds.rs`).
-//! * CURSOR-2  Whenever `place` is `On`, the inner iterator is on an entry within the bounds.
+//! * CURSOR-2  Whenever `position` is `On`, the inner iterator is on an entry within the bounds.
 //! * CURSOR-3  Only then may there be a span; it begins at the inner iterator's entry. While there is a span,
 //!             the current entry is in it, and the inner iterator moves there before it takes its next step.
 
@@ -45,12 +45,12 @@ struct Stand {
     sequence: SequenceNumber,
     options: IterOptions,
     span: Option<Span>,
-    place: Place,
+    position: CursorPosition,
     error: Option<Error>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum CursorPosition {
     New,
     BeforeFirst,
     On,
@@ -108,7 +108,7 @@ impl Cursor {
             sequence,
             options,
             span: None,
-            place: Place::New,
+            position: CursorPosition::New,
             error: None,
         };
         Ok(Cursor { lease, stand })
@@ -150,7 +150,7 @@ impl Cursor {
         };
         let stand = &mut self.stand;
         self.lease
-            .with(|walk| stand.go(walk, to, Place::BehindLast))
+            .with(|walk| stand.go(walk, to, CursorPosition::BehindLast))
     }
 
     /// Moves to the last entry at or before `key` in the cursor's order: the largest key <= `key`, or with
@@ -162,7 +162,7 @@ impl Cursor {
         };
         let stand = &mut self.stand;
         self.lease
-            .with(|walk| stand.go(walk, to, Place::BeforeFirst))
+            .with(|walk| stand.go(walk, to, CursorPosition::BeforeFirst))
     }
 
     /// Moves to the next entry in the cursor's order.
@@ -252,7 +252,7 @@ impl Cursor {
         let stand = &mut self.stand;
         self.lease.with(|walk| {
             stand.status()?;
-            if stand.place == Place::New {
+            if stand.position == CursorPosition::New {
                 stand.first(walk)?;
             }
             while stand.valid() && chunk.len() < max_entries {
@@ -285,7 +285,7 @@ impl Stand {
             true => Move::Largest,
             false => Move::Smallest,
         };
-        self.go(walk, to, Place::BehindLast)
+        self.go(walk, to, CursorPosition::BehindLast)
     }
 
     fn last(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
@@ -293,7 +293,7 @@ impl Stand {
             true => Move::Smallest,
             false => Move::Largest,
         };
-        self.go(walk, to, Place::BeforeFirst)
+        self.go(walk, to, CursorPosition::BeforeFirst)
     }
 
     #[inline]
@@ -306,37 +306,37 @@ impl Stand {
 
     fn next_beyond_span(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
         self.status()?;
-        match self.place {
-            Place::New | Place::BeforeFirst => self.first(walk),
-            Place::BehindLast => self.holds.check_open().map(|()| false),
-            Place::On => {
+        match self.position {
+            CursorPosition::New | CursorPosition::BeforeFirst => self.first(walk),
+            CursorPosition::BehindLast => self.holds.check_open().map(|()| false),
+            CursorPosition::On => {
                 let to = match self.options.reverse {
                     true => Move::Down,
                     false => Move::Up,
                 };
-                self.go(walk, to, Place::BehindLast)
+                self.go(walk, to, CursorPosition::BehindLast)
             }
         }
     }
 
     fn prev_beyond_span(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
         self.status()?;
-        match self.place {
-            Place::New | Place::BehindLast => self.last(walk),
-            Place::BeforeFirst => self.holds.check_open().map(|()| false),
-            Place::On => {
+        match self.position {
+            CursorPosition::New | CursorPosition::BehindLast => self.last(walk),
+            CursorPosition::BeforeFirst => self.holds.check_open().map(|()| false),
+            CursorPosition::On => {
                 let to = match self.options.reverse {
                     true => Move::Up,
                     false => Move::Down,
                 };
-                self.go(walk, to, Place::BeforeFirst)
+                self.go(walk, to, CursorPosition::BeforeFirst)
             }
         }
     }
 
     #[inline]
     fn valid(&self) -> bool {
-        self.place == Place::On
+        self.position == CursorPosition::On
     }
 
     fn status(&self) -> Result<()> {
@@ -445,8 +445,13 @@ impl Stand {
         Some(span)
     }
 
-    /// Makes a move; returns the cursor's place if there is no entry.
-    fn go(&mut self, walk: &mut Option<Walk>, to: Move<'_>, otherwise: Place) -> Result<bool> {
+    /// Makes a move; returns the cursor's position if there is no entry.
+    fn go(
+        &mut self,
+        walk: &mut Option<Walk>,
+        to: Move<'_>,
+        otherwise: CursorPosition,
+    ) -> Result<bool> {
         let moved = match (self.holds.check_open(), walk.as_mut()) {
             (Ok(()), Some(walk)) => {
                 match to {
@@ -462,7 +467,7 @@ impl Stand {
             }
             (open, _) => open.and(Err(Error::closed("the database"))),
         };
-        self.place = otherwise;
+        self.position = otherwise;
         self.error = None;
         match moved {
             Ok(true) => {
@@ -470,7 +475,7 @@ impl Stand {
                     walk.as_ref().is_some_and(|walk| walk.entries.valid()),
                     "CURSOR-2: the inner iterator stands on an entry"
                 );
-                self.place = Place::On;
+                self.position = CursorPosition::On;
                 Ok(true)
             }
             Ok(false) => Ok(false),

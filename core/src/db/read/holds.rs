@@ -45,9 +45,9 @@ impl Walk {
 }
 
 /// The parts of the database that one cursor holds.
-struct Hold(Mutex<Held>);
+struct Hold(Mutex<HoldParts>);
 
-struct Held {
+struct HoldParts {
     /// `None` once closing has taken it.
     walk: Option<Walk>,
     /// After that, the owner of the lent bytes (HOLD-2).
@@ -119,7 +119,7 @@ impl HoldList {
 
     /// Registers `walk` for a cursor. Fails with `Closed` once the database is closed.
     pub(super) fn lease(self: &Arc<Self>, walk: Walk) -> Result<Lease> {
-        let hold = Arc::new(Hold(Mutex::new(Held {
+        let hold = Arc::new(Hold(Mutex::new(HoldParts {
             walk: Some(walk),
             kept: None,
         })));

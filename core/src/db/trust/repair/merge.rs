@@ -21,9 +21,9 @@ pub(super) fn merge(
 ) -> Result<Vec<(usize, TableInfo)>> {
     let read = tables.iter().map(|table| table.sum).sum();
     let (mut shadowed, mut tombstones) = (Sum::default(), Sum::default());
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<TableRun> = Vec::new();
     for tables in into_runs(tables) {
-        runs.push(Run::new(env, tables)?);
+        runs.push(TableRun::new(env, tables)?);
     }
     let mut last: Option<Vec<u8>> = None;
     loop {
@@ -72,14 +72,14 @@ fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()
 }
 
 /// Tables one after the other: no key of one is at or after a key of the next.
-struct Run {
+struct TableRun {
     tables: std::vec::IntoIter<SalvagedTable>,
     current: Option<SalvageIterator>,
 }
 
-impl Run {
-    fn new(env: &dyn Env, tables: Vec<SalvagedTable>) -> Result<Run> {
-        let mut run = Run {
+impl TableRun {
+    fn new(env: &dyn Env, tables: Vec<SalvagedTable>) -> Result<TableRun> {
+        let mut run = TableRun {
             tables: tables.into_iter(),
             current: None,
         };

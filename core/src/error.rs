@@ -512,11 +512,11 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Internal);
             error.message().to_owned()
         };
-        let told = "work panicked: a record is whole";
-        assert_eq!(shown(Box::new("WAL-3: a record is whole")), told);
+        let expected = "work panicked: a record is whole";
+        assert_eq!(shown(Box::new("WAL-3: a record is whole")), expected);
         assert_eq!(
             shown(Box::new("MEM2-14: a record is whole".to_owned())),
-            told
+            expected
         );
         for text in [
             "index: 3",

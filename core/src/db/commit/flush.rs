@@ -28,7 +28,7 @@ impl Commit {
     pub(in crate::db) fn flush(&self) -> Result<()> {
         self.context.check_writable()?;
         self.flush_all()?;
-        self.tree.tell_of_upkeep()
+        self.tree.report_upkeep_failure()
     }
 
     /// Seals the active memtable if it holds anything, and waits until all memtables are in durable

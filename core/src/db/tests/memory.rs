@@ -256,7 +256,8 @@ fn walk_path(closed: &Subject, name: &str, call: Call, number: u64) -> bool {
 }
 
 #[test]
-fn want_of_memory_at_any_pass_is_told_as_such_and_loses_nothing_and_the_same_call_succeeds_later() {
+fn want_of_memory_at_any_pass_is_reported_as_such_and_loses_nothing_and_the_same_call_succeeds_later()
+ {
     let closed = Subject::closed();
     for (name, call) in PATHS {
         let mut failures = 0;

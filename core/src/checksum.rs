@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_can_be_told_from_what_it_protects() {
+    fn an_id_can_be_distinguished_from_what_it_protects() {
         for (id, offset) in [(0, 0), (u64::MAX, 1 << 40), (0x0123_4567_89ab_cdef, 4096)] {
             let first = placed_crc(id, offset, &[b"some", b" bytes"]);
             let other = placed_crc(id, offset + 99, &[b"others, and more of them"]);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     /// The result of a call; `None` if it gave up.
-    fn told<T>(outcome: Result<T>) -> Option<T> {
+    fn unless_given_up<T>(outcome: Result<T>) -> Option<T> {
         match outcome {
             Ok(answer) => Some(answer),
             Err(error) => {
@@ -215,10 +215,10 @@ mod tests {
         let most = (BRIEF_BYTES / ENTRY_BYTES) as u32;
         assert_eq!(pass_over_many(10 * most).unwrap(), 10 * most);
         assert!(spend(1 << 30).is_ok());
-        let brief = |entries| told(within(&Effort::Brief, || pass_over_many(entries)));
+        let brief = |entries| unless_given_up(within(&Effort::Brief, || pass_over_many(entries)));
         assert_eq!(brief(most), Some(most));
         assert_eq!(brief(most + ENTRIES), None);
-        let piece = |bytes| told(within(&Effort::Brief, || spend(bytes)));
+        let piece = |bytes| unless_given_up(within(&Effort::Brief, || spend(bytes)));
         assert_eq!(piece(BRIEF_PIECE_BYTES), Some(()));
         assert_eq!(piece(BRIEF_PIECE_BYTES + 1), None);
         assert!(spend(1 << 30).is_ok() && !is_spent());
@@ -236,14 +236,14 @@ mod tests {
             spend(UNCOUNTED_BYTES + 1)?;
             Ok((at_half, is_spent()))
         });
-        assert_eq!(told(spent), Some((false, true)));
+        assert_eq!(unless_given_up(spent), Some((false, true)));
     }
 
     #[test]
     fn a_write_waits_unless_it_is_not_to_or_no_longer() {
         assert!(wait().is_ok());
         assert!(within(&Effort::Brief, wait).is_ok());
-        assert_eq!(told(within(&Effort::Unwaiting, wait)), None);
+        assert_eq!(unless_given_up(within(&Effort::Unwaiting, wait)), None);
         let end = Arc::new(AtomicBool::new(false));
         let waiting = Effort::WaitingUntil(Arc::clone(&end));
         for ask in [wait, begin_write] {
@@ -253,7 +253,7 @@ mod tests {
                 end.store(true, Ordering::Relaxed);
                 ask()
             });
-            assert_eq!(told(second), None);
+            assert_eq!(unless_given_up(second), None);
         }
         for effort in [Effort::Brief, Effort::Unwaiting] {
             assert!(within(&effort, begin_write).is_ok());
@@ -274,7 +274,7 @@ mod tests {
             end.store(true, Ordering::Relaxed);
             pass_over_many(1 << 20)
         });
-        assert_eq!(told(passed), None);
+        assert_eq!(unless_given_up(passed), None);
         // The flag ended only that call.
         assert_eq!(
             within(&Effort::Brief, || pass_over_many(ENTRIES)).unwrap(),

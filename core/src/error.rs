@@ -106,7 +106,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<io::Error>,
-    place: Option<Place>,
+    place: Option<FilePlace>,
     holder: Option<Holder>,
     /// See [`Error::is_unaccounted`].
     is_unaccounted: bool,
@@ -151,7 +151,7 @@ impl Holder {
 
 /// Where damage is. The message ends with a description of it.
 #[derive(Debug, Clone)]
-struct Place {
+struct FilePlace {
     path: PathBuf,
     offset: u64,
     detail_bytes: usize,
@@ -172,7 +172,7 @@ impl Error {
     pub fn corruption(path: &Path, offset: u64, message: impl fmt::Display) -> Error {
         let place = format!("{} at byte {offset}: ", path.display());
         let text = format!("{place}{message}");
-        let place = Place {
+        let place = FilePlace {
             path: path.to_path_buf(),
             offset,
             detail_bytes: text.len() - place.len(),
@@ -277,7 +277,7 @@ impl Error {
         kind: ErrorKind,
         message: String,
         source: Option<io::Error>,
-        place: Option<Place>,
+        place: Option<FilePlace>,
     ) -> Error {
         Error {
             inner: Arc::new(Error::parts(kind, message, source, place)),
@@ -288,7 +288,7 @@ impl Error {
         kind: ErrorKind,
         message: String,
         source: Option<io::Error>,
-        place: Option<Place>,
+        place: Option<FilePlace>,
     ) -> Inner {
         Inner {
             kind,
@@ -512,11 +512,11 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Internal);
             error.message().to_owned()
         };
-        let told = "work panicked: a record is whole";
-        assert_eq!(shown(Box::new("WAL-3: a record is whole")), told);
+        let expected = "work panicked: a record is whole";
+        assert_eq!(shown(Box::new("WAL-3: a record is whole")), expected);
         assert_eq!(
             shown(Box::new("MEM2-14: a record is whole".to_owned())),
-            told
+            expected
         );
         for text in [
             "index: 3",

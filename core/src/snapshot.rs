@@ -232,7 +232,7 @@ mod edges {
 
     /// SNAPSHOT-4.
     #[test]
-    fn only_the_last_release_of_an_awaited_number_is_told_and_once() {
+    fn only_the_last_release_of_an_awaited_number_is_reported_and_once() {
         let woken = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&woken);
         let list = Arc::new(SnapshotList::new(move || {

@@ -1,15 +1,14 @@
-//! The functions as C calls them, and as C must not.
+//! The functions as C calls them. `tests/c/test_misuse.c` calls them as C must not.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
 use crate::batch::*;
 use crate::db::*;
 use crate::error::*;
-use crate::handle::{aidb_batch, aidb_db, aidb_error, aidb_iterator};
+use crate::handle::{aidb_db, aidb_error, aidb_iterator};
 use crate::iterator::*;
 use crate::options::*;
 use crate::pinned::*;
@@ -277,38 +276,6 @@ fn options_are_read_written_and_refused_by_name() {
             Ok(env!("CARGO_PKG_VERSION"))
         );
     }
-}
-
-#[test]
-fn structures_of_options_are_checked() {
-    let store = Store::new();
-    let size = size_of::<aidb_write_options>();
-    let write = |struct_size, sync, reserved| {
-        let options = aidb_write_options {
-            struct_size,
-            sync,
-            reserved,
-            sequence_out: ptr::null_mut(),
-        };
-        // SAFETY: the size is the structure's, or refused before it is used.
-        unsafe { aidb_delete(store.db, data(b"k"), 1, &options, ptr::null_mut()) }
-    };
-    assert_eq!(write(size, 1, 0), AIDB_OK);
-    assert_eq!(write(size, 0, 1), AIDB_UNSUPPORTED);
-    assert_eq!(write(0, 0, 0), AIDB_INVALID_ARGUMENT);
-    assert_eq!(write(usize::MAX, 0, 0), AIDB_INVALID_ARGUMENT);
-    let mut read = aidb_read_options {
-        struct_size: size_of::<aidb_read_options>(),
-        snapshot: forged(8),
-        fill_cache: 0,
-        reserved: 0,
-    };
-    assert_eq!(store.get(b"k", &read), Err(AIDB_INVALID_ARGUMENT));
-    read.snapshot = ptr::null();
-    assert_eq!(store.get(b"k", &read), Err(AIDB_NOT_FOUND));
-    read.reserved = 1;
-    assert_eq!(store.get(b"k", &read), Err(AIDB_UNSUPPORTED));
-    assert_eq!(store.close(), AIDB_OK);
 }
 
 /// The newest number that readers see.
@@ -686,209 +653,6 @@ fn reports_and_maintenance_are_reachable() {
             AIDB_OK
         );
     }
-}
-
-/// FFI-1.
-#[test]
-fn no_function_trusts_a_handle() {
-    let store = Store::new();
-    let batch = aidb_batch_new();
-    let local = 1u64;
-    let null = ptr::null_mut();
-    // SAFETY: handles are never dereferenced; this test checks that.
-    unsafe {
-        for address in [
-            0,
-            1,
-            0xd1,
-            (&raw const local).addr(),
-            usize::MAX,
-            batch.addr(),
-        ] {
-            let (mut text, mut size) = (ptr::null_mut(), 0);
-            let mut snapshot = ptr::null_mut();
-            let db: *mut aidb_db = forged(address);
-            for status in [
-                aidb_close(db, null),
-                aidb_put(db, data(b"k"), 1, data(b"v"), 1, ptr::null(), null),
-                aidb_delete(db, data(b"k"), 1, ptr::null(), null),
-                aidb_write(db, batch, ptr::null(), null),
-                aidb_contains(db, data(b"k"), 1, ptr::null(), null),
-                aidb_flush(db, null),
-                aidb_compact_range(db, ptr::null(), 0, ptr::null(), 0, null),
-                aidb_approximate_size(db, ptr::null(), 0, ptr::null(), 0, &mut size, null),
-                aidb_property(db, c"x".as_ptr(), &mut text, null),
-                aidb_stats_json(db, &mut text, null),
-                aidb_path(db, &mut text, null),
-                aidb_checkpoint(db, c"x".as_ptr(), null),
-                aidb_verify(db, None, ptr::null_mut(), ptr::null_mut(), &mut text, null),
-                aidb_snapshot_create(db, &mut snapshot, null),
-                aidb_write(store.db, forged(address | 2), ptr::null(), null),
-                aidb_options_set(forged(address), c"x".as_ptr(), c"x".as_ptr(), null),
-                aidb_iter_first(forged(address), null),
-                aidb_iter_status(forged(address), null),
-            ] {
-                assert_eq!(status, AIDB_INVALID_ARGUMENT, "{address:x}");
-            }
-            assert!(aidb_is_closed(db));
-            assert_eq!(aidb_snapshot_sequence(forged(address)), 0);
-            aidb_options_free(forged(address));
-            aidb_snapshot_release(forged(address));
-            aidb_iter_free(forged(address));
-            aidb_pinned_free(forged(address));
-            aidb_error_free(forged(address));
-            let code = if address == 0 {
-                AIDB_OK
-            } else {
-                AIDB_INVALID_ARGUMENT
-            };
-            assert_eq!(aidb_error_code(forged(address)), code);
-            assert!(!aidb_error_message(forged(address)).is_null());
-            assert!(!aidb_error_is_retryable(forged(address)));
-        }
-        assert_eq!(
-            aidb_batch_count(batch),
-            0,
-            "the batch itself did not change"
-        );
-        let status = aidb_put(
-            store.db,
-            data(b"k"),
-            usize::MAX,
-            data(b"v"),
-            1,
-            ptr::null(),
-            null,
-        );
-        assert_eq!(status, AIDB_INVALID_ARGUMENT);
-        let status = aidb_put(store.db, data(b"k"), 1, ptr::null(), 1, ptr::null(), null);
-        assert_eq!(status, AIDB_INVALID_ARGUMENT);
-        for path in [ptr::null(), c"".as_ptr()] {
-            let mut db = ptr::null_mut();
-            assert_eq!(
-                aidb_open(path, ptr::null(), &mut db, null),
-                AIDB_INVALID_ARGUMENT
-            );
-            assert_eq!(aidb_destroy(path, ptr::null(), null), AIDB_INVALID_ARGUMENT);
-        }
-        aidb_batch_free(batch);
-    }
-    assert_eq!(store.close(), AIDB_OK);
-}
-
-/// The handles of a database, an iterator and a batch, for threads to share.
-struct Shared(*mut aidb_db, *mut aidb_iterator, *mut aidb_batch);
-
-// SAFETY: handles are numbers. The tests below check that any thread may use them.
-unsafe impl Sync for Shared {}
-
-#[test]
-fn a_database_closes_under_threads_that_use_it() {
-    let store = Store::new();
-    let shared = &Shared(store.db, ptr::null_mut(), ptr::null_mut());
-    let calls = &AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4u8)
-            .map(|thread| {
-                scope.spawn(move || {
-                    let key = [thread];
-                    let null = ptr::null_mut();
-                    loop {
-                        calls.fetch_add(1, Ordering::Relaxed);
-                        let mut iterator = ptr::null_mut();
-                        // SAFETY: lengths are right, the output is a local place.
-                        let status = unsafe {
-                            let put =
-                                aidb_put(shared.0, data(&key), 1, data(&key), 1, ptr::null(), null);
-                            let made = aidb_iter_create(shared.0, ptr::null(), &mut iterator, null);
-                            let moved = aidb_iter_first(iterator, null);
-                            aidb_iter_free(iterator);
-                            assert!(made == AIDB_CLOSED || matches!(moved, AIDB_OK | AIDB_CLOSED));
-                            put
-                        };
-                        if status != AIDB_OK {
-                            return status;
-                        }
-                    }
-                })
-            })
-            .collect();
-        while calls.load(Ordering::Relaxed) < 200 {
-            std::thread::yield_now();
-        }
-        assert_eq!(store.close(), AIDB_OK);
-        for thread in threads {
-            assert_eq!(thread.join().unwrap(), AIDB_CLOSED);
-        }
-    });
-}
-
-#[test]
-fn two_threads_on_one_iterator_or_batch_are_told_so() {
-    let store = Store::new();
-    for number in 0..200u8 {
-        store.put(&[number], &[number; 50]);
-    }
-    let (iterator, batch) = (store.iterator(b""), aidb_batch_new());
-    let shared = &Shared(store.db, iterator, batch);
-    let done = &AtomicBool::new(false);
-    let calls = &[const { AtomicU64::new(0) }; 2];
-    std::thread::scope(|scope| {
-        let callers = calls.each_ref().map(|calls| {
-            scope.spawn(move || {
-                while !done.load(Ordering::Relaxed) {
-                    calls.fetch_add(1, Ordering::Relaxed);
-                    let null = ptr::null_mut();
-                    // SAFETY: lengths are right; no lent bytes are read.
-                    unsafe {
-                        let moved = aidb_iter_next(shared.1, null);
-                        assert!(matches!(
-                            moved,
-                            AIDB_OK | AIDB_NOT_FOUND | AIDB_INVALID_ARGUMENT | AIDB_CLOSED
-                        ));
-                        let added = aidb_batch_put(shared.2, data(b"k"), 1, data(b"v"), 1, null);
-                        assert!(matches!(added, AIDB_OK | AIDB_INVALID_ARGUMENT));
-                        aidb_batch_clear(shared.2, null);
-                    }
-                }
-            })
-        });
-        while calls
-            .iter()
-            .any(|calls| calls.load(Ordering::Relaxed) < 1000)
-            && callers.iter().all(|caller| !caller.is_finished())
-        {
-            std::thread::yield_now();
-        }
-        // SAFETY: freeing with calls in flight is what the header allows.
-        unsafe { aidb_iter_free(iterator) };
-        done.store(true, Ordering::Relaxed);
-    });
-    // The same without depending on timing: a batch that is being iterated cannot be changed.
-    unsafe extern "C" fn change(batch: *mut c_void, _: *const c_char, _: usize) {
-        // SAFETY: lengths are right.
-        unsafe {
-            let mut error = ptr::null_mut();
-            let status = aidb_batch_delete(batch.cast(), data(b"x"), 1, &mut error);
-            assert_eq!(status, AIDB_INVALID_ARGUMENT);
-            assert!(message(error).contains("two threads"));
-            let mut error = ptr::null_mut();
-            let status = aidb_batch_append(batch.cast(), batch.cast(), &mut error);
-            assert_eq!(status, AIDB_INVALID_ARGUMENT);
-            aidb_error_free(error);
-        }
-    }
-    // SAFETY: lengths are right; the context is the batch's handle.
-    unsafe {
-        let null = ptr::null_mut();
-        aidb_batch_clear(batch, null);
-        assert_eq!(aidb_batch_delete(batch, data(b"x"), 1, null), AIDB_OK);
-        let status = aidb_batch_iterate(batch, batch.cast(), None, Some(change), null);
-        assert_eq!(status, AIDB_OK);
-        assert_eq!(aidb_batch_count(batch), 1);
-        aidb_batch_free(batch);
-    }
-    assert_eq!(store.close(), AIDB_OK);
 }
 
 #[test]

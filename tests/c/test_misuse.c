@@ -338,6 +338,46 @@ static void misuse_everything(void) {
     CHECK(calls > 150);
 }
 
+/* FFI-1. What functions without a status return for a wrong handle, and that freeing one changes nothing. */
+static void questions_about_wrong_handles(void) {
+    static uint64_t place;
+    void *const wrong[] = {NULL, (void *)1, (void *)0xd1, &place, (void *)SIZE_MAX, live[BATCH]};
+    const uint64_t batch = aidb_batch_count(live[BATCH]);
+    size_t each;
+    for (each = 0; each < sizeof wrong / sizeof *wrong; each++) {
+        CHECK(aidb_is_closed(wrong[each]));
+        CHECK(aidb_snapshot_sequence(wrong[each]) == 0);
+        CHECK(!aidb_iter_valid(wrong[each]) && aidb_iter_key(wrong[each], NULL) == NULL);
+        CHECK(aidb_pinned_data(wrong[each]) == NULL && aidb_pinned_len(wrong[each]) == 0);
+        CHECK(aidb_error_code(wrong[each]) == (wrong[each] == NULL ? AIDB_OK : AIDB_INVALID_ARGUMENT));
+        CHECK(aidb_error_message(wrong[each]) != NULL && !aidb_error_is_retryable(wrong[each]));
+        aidb_options_free(wrong[each]);
+        aidb_snapshot_release(wrong[each]);
+        aidb_iter_free(wrong[each]);
+        aidb_pinned_free(wrong[each]);
+        aidb_error_free(wrong[each]);
+    }
+    CHECK(aidb_batch_count(live[BATCH]) == batch);
+    CHECK(aidb_write(live[DB], (void *)((char *)live[BATCH] + 2), NULL, NULL) == AIDB_INVALID_ARGUMENT);
+}
+
+/* Paths and bytes that are missing, and structures with a field for later use that is used. */
+static void wrong_values(void) {
+    aidb_write_options write = AIDB_WRITE_OPTIONS_INIT;
+    aidb_read_options read = AIDB_READ_OPTIONS_INIT;
+    aidb_db *db = NULL;
+    CHECK(aidb_open("", NULL, &db, NULL) == AIDB_INVALID_ARGUMENT && db == NULL);
+    CHECK(aidb_open(NULL, NULL, &db, NULL) == AIDB_INVALID_ARGUMENT && db == NULL);
+    CHECK(aidb_destroy("", NULL, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_destroy(NULL, NULL, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_put(live[DB], "k", 1, NULL, 1, NULL, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_put(live[DB], "k", SIZE_MAX, "v", 1, NULL, NULL) == AIDB_INVALID_ARGUMENT);
+    write.reserved = 1;
+    CHECK(aidb_delete(live[DB], "k", 1, &write, NULL) == AIDB_UNSUPPORTED);
+    read.reserved = 1;
+    CHECK(aidb_contains(live[DB], "k", 1, &read, NULL) == AIDB_UNSUPPORTED);
+}
+
 /* The library rejects lengths beyond the limits before it reads or copies a byte. */
 static void too_long(void) {
     const size_t limit = (size_t)1 << 32;
@@ -511,8 +551,13 @@ static int32_t close_meanwhile(void *context, uint64_t done, uint64_t total) {
 
 static void write_meanwhile(void *context, const char *key, size_t key_len, const char *value, size_t value_len) {
     /* The batch is being walked: calls may read it, but not change it. */
+    aidb_error *error = NULL;
     (void)aidb_batch_count(context);
     CHECK(aidb_batch_put(context, key, key_len, value, value_len, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_batch_append(context, context, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_batch_delete(context, key, key_len, &error) == AIDB_INVALID_ARGUMENT);
+    CHECK(strstr(aidb_error_message(error), "two threads") != NULL);
+    aidb_error_free(error);
     CHECK(aidb_put(live[DB], key, key_len, value, value_len, NULL, NULL) == AIDB_OK);
 }
 
@@ -794,6 +839,8 @@ int main(int argc, char **argv) {
     bytes = calloc(BYTES_LEN, 1);
     make_all();
     misuse_everything();
+    questions_about_wrong_handles();
+    wrong_values();
     too_long();
     overlapping_inputs();
     for (way = 0; way < 4; way++) keys_of_the_iterator_itself(way / 2, way % 2);

@@ -128,10 +128,10 @@ fn damage_is_an_error_and_never_a_wrong_answer() {
     let mut damages: BTreeMap<String, u64> = BTreeMap::new();
     let mut outcomes = Counts::new();
     let (mut noticed, mut harmless, mut subjects, mut whole) = (0u64, 0u64, 0u64, 0u64);
-    let told = std::panic::take_hook();
+    let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !IS_CAUGHT.get() {
-            told(panic);
+            usual(panic);
         }
     }));
     let (begun, watched) = mpsc::channel::<Option<String>>();

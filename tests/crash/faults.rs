@@ -1,7 +1,7 @@
 //! Makes every operation on the disk fail: once, permanently, with a write partly done, for lack of space; with
 //! background work in steps and in threads.
 //!
-//! For each fault: the call that meets it returns an error of the right kind, unless `bearable.rs` permits it to hide
+//! For each fault: the call that meets it returns an error of the right kind, unless `may_hide.rs` permits it to hide
 //! the failure. Acknowledged writes stay, also if the process dies or power is lost in that moment. A read returns the
 //! right answer, or the error of the operation that failed in it. Once the cause is gone, the next write works without
 //! reopening. After a failed sync the disk model never makes durable what that sync was meant to.
@@ -17,7 +17,7 @@ use aidb_tests::budget::SEEDS_BEGIN_AT;
 use aidb_tests::history::{Checked, FaultPlan, Judge, Marked, Operation, print_shortest};
 use aidb_tests::{Budget, Random, Violations, options, tell_figures};
 
-use crate::bearable::{Asked, Trace, place, reason};
+use crate::may_hide::{Asked, Trace, place, reason};
 use crate::power::{Crash, Tally};
 use crate::story::{LargeAtWork, Story, has_large};
 
@@ -149,7 +149,7 @@ struct Outcome {
     /// The places at which a run without faults asks for each operation, by operation and kind of place.
     places: BTreeMap<usize, BTreeMap<String, Vec<At>>>,
     /// Failures that no error reported, by the permitting reason.
-    borne: BTreeMap<&'static str, u64>,
+    hidden: BTreeMap<&'static str, u64>,
     /// Comparisons, and their reads that failed because of a fault.
     reads: u64,
     failed_reads: u64,
@@ -188,7 +188,7 @@ struct Total {
     /// Failures, by operation and by the value of each other dimension.
     by_operation: BTreeMap<String, u64>,
     by_way: BTreeMap<&'static str, u64>,
-    borne: BTreeMap<&'static str, u64>,
+    hidden: BTreeMap<&'static str, u64>,
     reads: u64,
     failed_reads: u64,
     /// Runs with a fault.
@@ -221,8 +221,8 @@ impl Total {
         for way in plan.ways() {
             *self.by_way.entry(way).or_default() += outcome.injected;
         }
-        for (reason, count) in &outcome.borne {
-            *self.borne.entry(reason).or_default() += count;
+        for (reason, count) in &outcome.hidden {
+            *self.hidden.entry(reason).or_default() += count;
         }
         self.reads += outcome.reads;
         self.failed_reads += outcome.failed_reads;
@@ -320,12 +320,12 @@ fn every_operation_fails_once_and_for_good() {
         });
     }
     println!(
-        "faults: {story} stories, {} runs, injected {:?}, {:?}, borne {:?}, {} comparisons with {} failed reads, \
+        "faults: {story} stories, {} runs, injected {:?}, {:?}, hidden {:?}, {} comparisons with {} failed reads, \
          {} and {} of large keys and values, {} violations",
         total.runs,
         total.by_operation,
         total.by_way,
-        total.borne,
+        total.hidden,
         total.reads,
         total.failed_reads,
         total.large_keys,
@@ -428,7 +428,7 @@ impl Judge for Told {
             }
             for at in (0..asked.len()).filter(|&at| asked[at].is_due) {
                 match reason(&asked, at) {
-                    Some(reason) => *self.outcome().borne.entry(reason).or_default() += 1,
+                    Some(reason) => *self.outcome().hidden.entry(reason).or_default() += 1,
                     None => wrong.push(format!(
                         "it succeeds, though {:?} of {} failed",
                         asked[at].operation,
@@ -577,7 +577,7 @@ impl Run {
                 }
             }
             if under_fault == STEPS_UNDER_FAULT {
-                self.must_be_told();
+                self.must_be_reported();
             }
             if under_fault > STEPS_UNDER_FAULT {
                 self.clear();
@@ -601,7 +601,7 @@ impl Run {
     }
 
     /// A permanent fault shows at the latest in a write and a flush, whichever thread flushes.
-    fn must_be_told(&mut self) {
+    fn must_be_reported(&mut self) {
         let plan = &self.told.plan;
         let needed = [Call::Write, Call::Sync, Call::SyncDir, Call::Create];
         let is_needed = needed.iter().any(|&operation| plan.fails(operation));

@@ -5,15 +5,15 @@
 //!
 //! * `story.rs`   runs a marked history of `aidb_tests::history`, and knows what the database must hold
 //! * `power.rs`   cuts power at every change of the disk
-//! * `faults.rs`  makes every operation fail, once and permanently; `bearable.rs`: which failures a call may hide
+//! * `faults.rs`  makes every operation fail, once and permanently; `may_hide.rs`: which failures a call may hide
 //! * `damage.rs`  damages every byte and every file of a database of `subject.rs`; `examination.rs` checks the answers
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-mod bearable;
 mod damage;
 mod examination;
 mod faults;
+mod may_hide;
 mod power;
 mod story;
 mod subject;

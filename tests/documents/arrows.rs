@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mod_file_holds_itself_is_told_from_what_it_passes_on() {
+    fn what_a_mod_file_holds_itself_is_distinguished_from_what_it_passes_on() {
         let text = "mod apple;\npub(crate) use self::apple::Core;\nuse apple::Seed;\n\
             fn f() { apple::grow() }\n";
         let directory = Directory::new(path("fruit"), text);

@@ -322,7 +322,7 @@ fn every_invariant_is_named_by_an_assertion_or_a_test() {
 }
 
 #[test]
-fn a_statement_a_reference_an_assertion_and_a_label_of_old_are_told_apart() {
+fn a_statement_a_reference_an_assertion_and_a_label_of_old_are_distinguished() {
     let text = "//! * APPLE-1  Red (PEAR-2).\n//! * APPLE-3  Round.\n\
         //! * T4  Old.\n\
         fn f() {\n    debug_assert!(\n        true,\n        \"APPLE-1: {x}\"\n    );\n\

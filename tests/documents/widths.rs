@@ -83,7 +83,7 @@ fn long_comments_are_told_from_code() {
 }
 
 #[test]
-fn long_lines_are_told_from_tables_and_code() {
+fn long_lines_are_distinguished_from_tables_and_code() {
     let long = "word ".repeat(21);
     assert_eq!(too_long(&long[..100]), [0; 0]);
     assert_eq!(too_long(&format!("short\n{long}")), [2]);

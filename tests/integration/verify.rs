@@ -142,7 +142,7 @@ fn values_of_every_size_old_versions_and_a_warm_cache_are_read_as_they_are() {
 
 /// VERIFY-1.
 #[test]
-fn damage_in_tables_is_told_by_file_and_offset_although_the_cache_is_warm() {
+fn damage_in_tables_is_reported_by_file_and_offset_although_the_cache_is_warm() {
     let (_dir, db) = filled();
     // After the second walk every block is in the cache, and stays readable.
     let before = crate::all(&db);

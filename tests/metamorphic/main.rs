@@ -174,6 +174,10 @@ fn summarize(histories: u64, tally: &Tally) {
     );
     eprintln!("operations: {:?}", tally.operations);
     eprintln!("faults: {:?}", tally.faults);
+    eprintln!(
+        "lookups in memory, unknown and known: {:?}",
+        tally.in_memory
+    );
     if histories < ENOUGH_HISTORIES {
         return;
     }
@@ -186,6 +190,14 @@ fn summarize(histories: u64, tally: &Tally) {
     let faults = calls().map(fault_name).chain(hows.map(String::from));
     unused.extend(faults.filter(|name| !tally.faults.contains_key(name)));
     unused.extend(missed(&tally.data, histories));
+    let in_memory = ["an unknown key", "a known key"]
+        .iter()
+        .zip(tally.in_memory);
+    unused.extend(
+        in_memory
+            .filter(|(_, times)| *times == 0)
+            .map(|(what, _)| format!("{what} in a lookup in memory")),
+    );
     assert!(unused.is_empty(), "never used: {unused:?}");
     assert!(
         tally.deepest >= 3,

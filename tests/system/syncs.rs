@@ -3,7 +3,7 @@
 use crate::role::passes;
 
 #[test]
-fn every_sync_reaches_the_operating_system_and_every_failure_is_told() {
+fn every_sync_reaches_the_operating_system_and_every_failure_is_reported() {
     let dir = crate::directory();
     let path = dir.path().display().to_string();
     if cfg!(target_os = "linux") {

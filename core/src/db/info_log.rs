@@ -63,6 +63,7 @@ impl InfoLogger {
         if is_whole.is_err() {
             return;
         }
+        debug_assert!(!text.contains('\n'), "NOTE-1: an entry is one line");
         text.push('\n');
         match &self.target {
             Target::Nowhere => {}
@@ -190,6 +191,10 @@ impl Rotated {
 
     /// The name of the `number`-th file that was renamed, counted from the newest.
     fn old(&self, number: u64) -> PathBuf {
+        debug_assert!(
+            (1..self.files).contains(&number),
+            "NOTE-2: no more files are kept than the options say"
+        );
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".{number}"));
         PathBuf::from(name)

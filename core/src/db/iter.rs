@@ -19,7 +19,7 @@ enum Ends {
     Done,
 }
 
-type Entry = (Vec<u8>, Vec<u8>);
+type OwnedEntry = (Vec<u8>, Vec<u8>);
 
 impl Iter {
     /// If `front` could not be made, its error is the first item.
@@ -35,12 +35,16 @@ impl Iter {
     }
 
     /// The next entry from one end, unless the other end has already yielded it.
-    fn step(&mut self, from: From) -> Result<Option<Entry>> {
+    fn step(&mut self, from: From) -> Result<Option<OwnedEntry>> {
         let (front, back) = match &mut self.ends {
             Ends::Open { front, back } => (front, back),
             Ends::Done => return Ok(None),
             Ends::Failed(error) => return Err(error.clone()),
         };
+        debug_assert!(
+            front.status().is_ok() && back.as_ref().is_none_or(|back| back.status().is_ok()),
+            "an error has ended the iteration"
+        );
         if from == From::Back && back.is_none() {
             *back = Some(Box::new(front.reversed_twin()?));
         }
@@ -64,7 +68,7 @@ impl Iter {
     }
 
     /// Ends the iteration unless `step` found an entry.
-    fn finish(&mut self, step: Result<Option<Entry>>) -> Option<Result<Entry>> {
+    fn finish(&mut self, step: Result<Option<OwnedEntry>>) -> Option<Result<OwnedEntry>> {
         if !matches!(step, Ok(Some(_))) {
             self.ends = Ends::Done;
         }
@@ -79,7 +83,7 @@ enum From {
 }
 
 impl Iterator for Iter {
-    type Item = Result<Entry>;
+    type Item = Result<OwnedEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let found = self.step(From::Front);

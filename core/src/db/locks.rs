@@ -151,7 +151,9 @@ impl Entered {
         if let Some((_, last)) = of_this.max_by_key(|(_, rank)| *rank) {
             assert!(*last < rank, "RANK-1: {rank:?} is locked after {last:?}");
         }
-        if let Some(free) = held.iter_mut().find(|place| place.is_none()) {
+        let free = held.iter_mut().find(|place| place.is_none());
+        debug_assert!(free.is_some(), "RANK-1: every lock that is held is checked");
+        if let Some(free) = free {
             *free = Some((family, rank));
         }
         HELD.set(held);
@@ -163,7 +165,12 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let mut held = HELD.get();
-        if let Some(place) = held.iter_mut().find(|place| **place == Some(self.0)) {
+        let place = held.iter_mut().find(|place| **place == Some(self.0));
+        debug_assert!(
+            place.is_some(),
+            "RANK-1: the thread that took the lock releases it"
+        );
+        if let Some(place) = place {
             *place = None;
         }
         HELD.set(held);

@@ -181,6 +181,11 @@ impl Database {
         let metrics = self.context.metrics();
         let levels = (0..LEVELS).map(|level| {
             let files = superversion.version().files(level);
+            debug_assert!(
+                superversion.version().level_bytes(level)
+                    == files.iter().map(|file| file.size).sum::<u64>(),
+                "VERSION-5: a level's bytes are those of its tables"
+            );
             LevelStats {
                 tables: files.len() as u64,
                 bytes: superversion.version().level_bytes(level),

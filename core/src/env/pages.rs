@@ -110,7 +110,7 @@ pub(crate) unsafe fn discard(range: Range<*mut u8>) {
         return;
     }
     debug_assert!(
-        first >= range.start.addr() && behind <= range.end.addr(),
+        first >= range.start.addr() && end <= range.end.addr(),
         "CHUNK-4: no page beside the range is given back"
     );
     #[cfg(target_os = "linux")]

@@ -122,7 +122,7 @@ fn what_the_system_says_of_a_directory_tells_whether_it_stays_and_whether_it_can
 }
 
 #[test]
-fn entries_that_do_not_add_up_are_told_from_another_fault_of_ours() {
+fn entries_that_do_not_add_up_are_distinguished_from_another_fault_of_ours() {
     let error = Error::unaccounted("the rest");
     assert_eq!(error.to_string(), "internal error: the rest");
     assert!(error.is_unaccounted());

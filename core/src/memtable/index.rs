@@ -42,7 +42,7 @@ use crate::sync::{Arc, Backoff};
 
 /// A key's position in the order of the tree. Compared by its inline bytes first.
 #[derive(Clone, Copy)]
-struct Place {
+struct KeyPosition {
     /// The first sixteen bytes of the user key.
     head: (u64, u64),
     user_key: *const u8,
@@ -52,14 +52,14 @@ struct Place {
 
 // SAFETY: a place in the list refers to immutable bytes of the arena (INDEX-1). A place that refers to a caller's key
 // stays on the stack of the call.
-unsafe impl Send for Place {}
+unsafe impl Send for KeyPosition {}
 // SAFETY: as above; nothing can be changed through a place.
-unsafe impl Sync for Place {}
+unsafe impl Sync for KeyPosition {}
 
-impl Place {
-    fn of(key: KeyRef<'_>) -> Place {
+impl KeyPosition {
+    fn of(key: KeyRef<'_>) -> KeyPosition {
         let user_key = key.user_key;
-        Place {
+        KeyPosition {
             head: head_of(user_key),
             user_key: user_key.as_ptr(),
             length: user_key.len(),
@@ -74,9 +74,9 @@ impl Place {
     }
 }
 
-impl Ord for Place {
+impl Ord for KeyPosition {
     #[inline]
-    fn cmp(&self, other: &Place) -> Ordering {
+    fn cmp(&self, other: &KeyPosition) -> Ordering {
         let by_key = self.head.cmp(&other.head).then_with(|| {
             // The padding zeros of a short key compare equal to real ones.
             if self.length <= 16 && other.length <= 16 {
@@ -89,19 +89,19 @@ impl Ord for Place {
     }
 }
 
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Place) -> Option<Ordering> {
+impl PartialOrd for KeyPosition {
+    fn partial_cmp(&self, other: &KeyPosition) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Place {
-    fn eq(&self, other: &Place) -> bool {
+impl PartialEq for KeyPosition {
+    fn eq(&self, other: &KeyPosition) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Place {}
+impl Eq for KeyPosition {}
 
 /// A node whose items are leaves. The first leaf is in no branch: a search that ends before the first branch's
 /// first item leads to it.
@@ -125,7 +125,7 @@ unsafe impl Sync for BranchAddress {}
 
 /// The bytes of a directory node: its contents, its count and height, two levels on average, and the allocator's
 /// overhead.
-const DIRECTORY_NODE_BYTES: usize = size_of::<(Place, BranchAddress, usize)>() + 2 * 8 + 8;
+const DIRECTORY_NODE_BYTES: usize = size_of::<(KeyPosition, BranchAddress, usize)>() + 2 * 8 + 8;
 
 /// The directory requires this guard of its readers, so that no node that they see is freed.
 fn nothing_removed() -> &'static Guard {
@@ -151,7 +151,7 @@ impl Drop for Room<'_> {
 
 /// The ordered records. See the head of the file.
 pub(super) struct Index {
-    directory: SkipList<Place, BranchAddress>,
+    directory: SkipList<KeyPosition, BranchAddress>,
     first_branch: Box<Branch>,
     first: Box<Leaf>,
     /// A hint: the last leaf, or one shortly before it while that is being split; null if the last leaf is the first.
@@ -281,7 +281,7 @@ impl Index {
         let low = split_off
             .low()
             .expect("NODE-3: only the first branch has no low bound");
-        let place = Place::of(low.key());
+        let place = KeyPosition::of(low.key());
         let node = self
             .directory
             .get_or_insert(place, BranchAddress(split_off), nothing_removed());
@@ -367,7 +367,7 @@ impl Index {
     /// A branch whose low bound is to the left of the cut: the wanted branch, or one shortly before it (INDEX-3).
     #[inline]
     fn branch_for(&self, cut: &Cut<'_>) -> &Branch {
-        let place = Place::of(cut.key);
+        let place = KeyPosition::of(cut.key);
         let bound = if cut.after {
             Bound::Included(&place)
         } else {

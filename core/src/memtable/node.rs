@@ -123,13 +123,13 @@ pub(super) struct Node<T> {
 }
 
 /// A node held by this thread (NODE-2); released when dropped.
-struct Held<'a, T> {
+struct HeldNode<'a, T> {
     node: &'a Node<T>,
     version: u64,
     changed: bool,
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for HeldNode<'_, T> {
     fn drop(&mut self) {
         debug_assert!(
             self.version.is_multiple_of(2) && self.node.version.load(Relaxed) == self.version + 1,
@@ -249,7 +249,7 @@ impl<T: Item> Node<T> {
         self.version.load(Relaxed) == version
     }
 
-    fn hold(&self) -> Held<'_, T> {
+    fn hold(&self) -> HeldNode<'_, T> {
         let backoff = Backoff::new();
         loop {
             let version = self.version.load(Relaxed);
@@ -262,7 +262,7 @@ impl<T: Item> Node<T> {
                 // A thread that sees a later store also sees the odd version and all earlier writes of this
                 // thread, including the items whose addresses it stores.
                 fence(Release);
-                return Held {
+                return HeldNode {
                     node: self,
                     version,
                     changed: false,
@@ -445,7 +445,7 @@ impl<T: Item> Node<T> {
     }
 }
 
-impl<'a, T: Item> Held<'a, T> {
+impl<'a, T: Item> HeldNode<'a, T> {
     /// Splits the full node, puts `item` at `index` of its former items, and returns the new node to its right, which
     /// lies in `memory` of the arena ([`NODE`]).
     ///

@@ -33,19 +33,19 @@ pub(super) struct SpareNodes {
     held: AtomicUsize,
     /// How many leaves were made of nodes from the runs.
     taken: AtomicUsize,
-    runs: Mutex<Runs>,
+    runs: Mutex<NodeRuns>,
 }
 
-struct Runs(*mut Run);
+struct NodeRuns(*mut NodeRun);
 
 /// A run of free nodes. This head is at the beginning of the first node, which is taken last.
-struct Run {
+struct NodeRun {
     nodes: usize,
-    next: *mut Run,
+    next: *mut NodeRun,
 }
 
 // SAFETY: code follows runs only under the lock, and their nodes belong to no thread.
-unsafe impl Send for Runs {}
+unsafe impl Send for NodeRuns {}
 
 impl SpareNodes {
     /// No spare nodes yet.
@@ -54,7 +54,7 @@ impl SpareNodes {
             claimed: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
-            runs: Mutex::new(Runs(ptr::null_mut())),
+            runs: Mutex::new(NodeRuns(ptr::null_mut())),
         }
     }
 
@@ -103,10 +103,10 @@ impl SpareNodes {
         let mut runs = self.runs.lock();
         let nodes = claimed.saturating_sub(self.held.load(Relaxed));
         if nodes > 0 {
-            let run = allocate(arena, nodes)?.cast::<Run>();
-            // SAFETY: just allocated, and a node is larger and more aligned than a `Run`.
+            let run = allocate(arena, nodes)?.cast::<NodeRun>();
+            // SAFETY: just allocated, and a node is larger and more aligned than a `NodeRun`.
             unsafe {
-                run.write(Run {
+                run.write(NodeRun {
                     nodes,
                     next: runs.0,
                 })

@@ -85,7 +85,7 @@ enum Passed {
 }
 
 /// A full slot (CACHE-2).
-struct Entry {
+struct FullSlot {
     slots: Arc<BlockSlots>,
     number: usize,
 }
@@ -93,7 +93,7 @@ struct Entry {
 /// Entries in the order in which the hand passes them. New entries fill holes before the ring grows.
 #[derive(Default)]
 struct Ring {
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<FullSlot>>,
     holes: Vec<u32>,
     hand: usize,
 }
@@ -134,7 +134,7 @@ impl Ring {
     /// Puts `block` into its slot. There must be room for its entry. The ring has fewer than 2^32 entries, because
     /// each block takes more than 64 bytes.
     fn insert(&mut self, slots: &Arc<BlockSlots>, number: usize, block: Block) {
-        let entry = Some(Entry {
+        let entry = Some(FullSlot {
             slots: Arc::clone(slots),
             number,
         });

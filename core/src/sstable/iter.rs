@@ -46,7 +46,7 @@ pub(crate) struct TableIterator {
     is_in_heavy: bool,
     /// The current entry while it rests (TABLE-12); then there is no cursor.
     resting: Option<Box<Resting>>,
-    run: Run,
+    run: ReadAhead,
 }
 
 /// The key of an entry.
@@ -62,7 +62,7 @@ pub(crate) struct KeptBlock {
 
 /// Blocks read ahead.
 #[derive(Default)]
-struct Run {
+struct ReadAhead {
     buffer: Vec<u8>,
     /// The bytes of the buffer that the table's gauge counts.
     counted: usize,
@@ -74,7 +74,7 @@ struct Run {
     expected: Option<usize>,
 }
 
-impl Run {
+impl ReadAhead {
     /// Counts the present size of the buffer in the gauge.
     fn count(&mut self, gauge: &MemoryGauge) {
         gauge.resize_read_ahead(self.counted, self.buffer.capacity());
@@ -116,7 +116,7 @@ impl Table {
 impl TableIterator {
     fn new(table: Arc<Table>, fill_cache: bool, readahead: usize) -> TableIterator {
         TableIterator {
-            run: Run::default(),
+            run: ReadAhead::default(),
             table,
             fill_cache,
             readahead,
@@ -454,8 +454,8 @@ mod tests {
     fn windows_double_until_the_buffers_of_all_take_too_much() {
         const WIDEST: usize = 256 << 10;
         let gauge = MemoryGauge::default();
-        let mut run = Run::default();
-        let widen = |run: &mut Run| {
+        let mut run = ReadAhead::default();
+        let widen = |run: &mut ReadAhead| {
             run.widen(WIDEST, &gauge);
             run.buffer.reserve_exact(run.window);
             run.count(&gauge);
@@ -477,8 +477,8 @@ mod tests {
     #[test]
     fn a_buffer_goes_only_where_the_window_has_shrunk_below_it() {
         let gauge = MemoryGauge::default();
-        let mut run = Run::default();
-        let kept = |run: &mut Run, capacity, window| {
+        let mut run = ReadAhead::default();
+        let kept = |run: &mut ReadAhead, capacity, window| {
             run.buffer = Vec::with_capacity(capacity);
             run.widen(FIRST_READAHEAD * 2, &gauge);
             assert_eq!(run.window, window);

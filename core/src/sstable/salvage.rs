@@ -132,7 +132,7 @@ pub(crate) fn salvage(
     if let Some(end) = located.end {
         let what = "no block can be found from here on, and the index is damaged";
         note(Error::corruption(path, end, what), end, length, lost)?;
-        table.tell_last_key(lost);
+        table.note_last_key(lost);
     }
     Ok((table.sum.entries() > 0).then_some(table))
 }
@@ -408,7 +408,7 @@ impl SalvagedTable {
                         Some(lost) => lost.end = end,
                         None => {
                             note(error, handle.offset, end, lost)?;
-                            self.tell_last_key(lost);
+                            self.note_last_key(lost);
                         }
                     }
                 }
@@ -460,7 +460,7 @@ impl SalvagedTable {
     }
 
     /// Sets the key before the last lost blocks.
-    fn tell_last_key(&self, lost: &mut [LostBlocks]) {
+    fn note_last_key(&self, lost: &mut [LostBlocks]) {
         if let Some(lost) = lost.last_mut()
             && self.sum.entries() > 0
         {

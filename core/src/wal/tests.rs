@@ -218,7 +218,7 @@ fn small_log(env: &MemEnv) -> [u64; 3] {
 
 /// WAL-6.
 #[test]
-fn every_flipped_bit_is_noticed_and_told_from_a_torn_tail() {
+fn every_flipped_bit_is_noticed_and_distinguished_from_a_torn_tail() {
     let env = MemEnv::new();
     let [one, two, three] = small_log(&env);
     let good = bytes_of(&env);

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stem_of_a_long_key_is_told_and_a_short_or_foreign_key_has_none() {
+    fn the_stem_of_a_long_key_is_found_and_a_short_or_foreign_key_has_none() {
         let mut random = Random::new(3);
         for fill in Fill::ALL {
             let key = random.key_of(1000, fill);

@@ -89,19 +89,19 @@ pub fn value_differs(model: &Model, key: &[u8], found: Option<&[u8]>) -> Differs
 
 fn entry_difference(expected: Option<(&[u8], &[u8])>, found: Option<(&[u8], &[u8])>) -> String {
     let text = |entry: Option<(&[u8], &[u8])>| match entry {
-        Some((key, value)) => format!("\"{}\" with {}", shown(key), told(Some(value))),
+        Some((key, value)) => format!("\"{}\" with {}", shown(key), described(Some(value))),
         None => "the end".to_string(),
     };
     format!("there is {} instead of {}", text(found), text(expected))
 }
 
 fn key_difference(key: &[u8], expected: Option<&[u8]>, found: Option<&[u8]>) -> String {
-    let (key, found, expected) = (shown(key), told(found), told(expected));
+    let (key, found, expected) = (shown(key), described(found), described(expected));
     format!("\"{key}\" has {found} instead of {expected}")
 }
 
 /// A value in printable form.
-fn told(value: Option<&[u8]>) -> String {
+fn described(value: Option<&[u8]>) -> String {
     match value.map(|value| (value.len(), value.first_chunk())) {
         Some((length, Some(tag))) => {
             format!("{length} bytes with tag {}", u32::from_le_bytes(*tag))

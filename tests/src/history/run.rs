@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
 use aidb::env::{Call, Env, FaultEnv, MemEnv, OsEnv};
 use aidb::{
-    Chunk, Cursor, DB, Error, ErrorKind, IterOptions, Options, ReadOptions, SequenceNumber,
-    Snapshot, WriteBatch, WriteOptions,
+    Chunk, Cursor, DB, Error, ErrorKind, IterOptions, Options, ReadOptions, Remembered,
+    SequenceNumber, Snapshot, WriteBatch, WriteOptions,
 };
 
 use super::compare::{
@@ -50,6 +50,8 @@ pub struct Tally {
     pub opens_failed: u64,
     /// Writes that failed because of a fault.
     pub writes_failed: u64,
+    /// Lookups in memory only: those that could not answer, and those that could.
+    pub in_memory: [u64; 2],
     /// The most levels in use.
     pub deepest: usize,
     /// The kinds of data written.
@@ -113,6 +115,9 @@ impl Tally {
         self.power_cuts += other.power_cuts;
         self.opens_failed += other.opens_failed;
         self.writes_failed += other.writes_failed;
+        for (count, more) in self.in_memory.iter_mut().zip(other.in_memory) {
+            *count += more;
+        }
         self.deepest = self.deepest.max(other.deepest);
         self.data.join(&other.data);
     }
@@ -614,6 +619,7 @@ impl Run {
         let options = ReadOptions::new()
             .snapshot(snapshot.as_ref())
             .fill_cache(fill_cache);
+        self.get_in_memory(db, &model, key, &options)?;
         let found = self.call("get", || db.get_with(key, &options))?;
         let held = self.call("contains_key", || db.contains_key_with(key, &options))?;
         if let Some(found) = &found
@@ -627,6 +633,31 @@ impl Run {
         let answer = digest(found.as_ref().map(|found| found.as_deref()));
         self.answers.push(answer);
         Ok(())
+    }
+
+    /// A lookup in memory only is right if it answers, and no fault can make it fail, because it reads no file. Which
+    /// keys it can answer for depends on the options, so this is no answer of the history.
+    fn get_in_memory(
+        &mut self,
+        db: &DB,
+        model: &Model,
+        key: &[u8],
+        options: &ReadOptions<'_>,
+    ) -> Checked<()> {
+        let found = self.sure("get_in_memory", db.get_in_memory(key, options))?;
+        let value = match &found {
+            Remembered::Value(value) => Some(&value[..]),
+            Remembered::Absent => None,
+            _ => {
+                self.tally.in_memory[0] += 1;
+                return Ok(());
+            }
+        };
+        self.tally.in_memory[1] += 1;
+        match value_differs(model, key, value) {
+            Some(what) => Err(format!("get_in_memory: {what}")),
+            None => Ok(()),
+        }
     }
 
     fn get_many(&mut self, db: &DB, keys: &[Vec<u8>], snapshot: Option<usize>) -> Checked<()> {

@@ -15,6 +15,10 @@ impl Commit {
                 self.resume(log)?;
                 log = self.log.lock();
             }
+            debug_assert!(
+                log.file.synced().length() <= log.writer.len(),
+                "SYNCED-1: only what was appended is durable"
+            );
             log.file.place(log.writer.len())
         };
         self.wait_until_durable(place)
@@ -24,7 +28,7 @@ impl Commit {
     pub(in crate::db) fn flush(&self) -> Result<()> {
         self.context.check_writable()?;
         self.flush_all()?;
-        self.tree.tell_of_upkeep()
+        self.tree.report_upkeep_failure()
     }
 
     /// Seals the active memtable if it holds anything, and waits until all memtables are in durable
@@ -39,6 +43,10 @@ impl Commit {
         // Wait for writes that are in the log and not yet in the memtable: `close` lets them be acknowledged, so
         // the flush must include them.
         self.order.wait_for(log.last_sequence)?;
+        debug_assert!(
+            self.order.last() == log.last_sequence,
+            "PUBLISH-1: under the log's lock nothing more is published than was appended"
+        );
         if !log.memtable.is_empty() {
             self.seal(&mut log)?;
         }

@@ -47,6 +47,7 @@ impl Log {
     /// Closes the file, puts `empty` in place of the memtable and returns the old one. No flush may need it
     /// any more.
     pub(super) fn let_go(&mut self, empty: &Arc<Memtable>) -> Arc<Memtable> {
+        debug_assert!(!self.is_closed, "CLOSE-1: the log is closed once");
         self.is_closed = true;
         self.writer.let_go();
         self.file.let_go();

@@ -82,6 +82,10 @@ impl Commit {
     pub(super) fn chain(&self) -> (wal::Predecessor, wal::Predecessor) {
         let log = self.log.lock();
         let (number, length) = (log.file.number(), log.writer.len());
+        debug_assert!(
+            log.writer.predecessor().number < number,
+            "SEAL-1: the log before it has a lower number"
+        );
         let present = wal::Predecessor::new(number, length, log.last_sequence, log.file.synced());
         (present, log.writer.predecessor())
     }
@@ -120,6 +124,10 @@ impl Commit {
     fn wait_until_durable(&self, place: LogPlace) -> Result<()> {
         let recovered = self.recovered.load(Ordering::Relaxed);
         if recovered > 0 {
+            debug_assert!(
+                SequenceNumber(recovered) <= self.order.last(),
+                "OPEN-2: what recovery took is published from the beginning"
+            );
             self.tree.wait_until_flushed(SequenceNumber(recovered))?;
             self.recovered.store(0, Ordering::Relaxed);
         }

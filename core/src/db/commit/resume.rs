@@ -63,6 +63,10 @@ impl Commit {
         if sync_failed {
             self.tree.wait_until_flushed(log.last_sequence)?;
             self.begin_with(&log.file)?;
+            debug_assert!(
+                log.memtable.is_empty() && self.tree.load().sealed().is_empty(),
+                "SYNC-3: every acknowledged write is in a table"
+            );
             self.logs.restart(Arc::clone(&log.file));
         }
         Ok(())
@@ -77,6 +81,11 @@ impl Commit {
         let durable = log.sync_name(self.context.env(), self.context.dir())?;
         let mut edit = VersionEdit::default();
         edit.begin_logs_with(&durable);
-        self.tree.install(edit, Sum::default(), |_| {})
+        self.tree.install(edit, Sum::default(), |_| {})?;
+        debug_assert!(
+            self.tree.log_number() == log.number(),
+            "FLUSH-2: under the log's lock there is no later log to name"
+        );
+        Ok(())
     }
 }

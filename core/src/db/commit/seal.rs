@@ -7,7 +7,7 @@
 //!           it acknowledges a synced record in the log (SYNC-2), and a flush does so before the manifest names
 //!           the log (FLUSH-2).
 //!
-//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, FLUSH-7).
+//! Elsewhere: how many sealed memtables may wait (`tree/flush.rs`, FLUSH-6).
 
 use super::{Commit, Log};
 use crate::db::logs::LogFile;
@@ -55,8 +55,14 @@ impl Commit {
             writer.len(),
             name,
         );
-        log.memtable = self.tree.seal(memtable, number, log.last_sequence);
+        // First, because a flush may name the log as soon as the memtable is sealed (FLUSH-2).
         self.logs.add(Arc::clone(&file));
+        log.memtable = self.tree.seal(memtable, number, log.last_sequence);
+        self.context.step("a memtable is sealed");
+        debug_assert!(
+            log.memtable.is_empty(),
+            "COMMIT-5: the next memtable has no record of an older log"
+        );
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);
         log.reserved_up_to = 0;

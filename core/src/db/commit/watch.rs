@@ -35,6 +35,10 @@ fn freed_by_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries
     let dead = memtable.tombstones.min(memtable.puts) * 2 + (memtable.tombstones - hidden);
     let dead = dead.min(memtable.entries());
     let in_log = u128::from(log_bytes) * u128::from(dead) / u128::from(memtable.entries().max(1));
+    debug_assert!(
+        in_tables <= u128::from(table_bytes) && in_log <= u128::from(log_bytes),
+        "no flush frees more than there is"
+    );
     u64::try_from(in_tables + in_log).unwrap_or(u64::MAX)
 }
 
@@ -113,6 +117,10 @@ impl Commit {
             return;
         }
         let mut due = self.due.lock();
+        debug_assert!(
+            due.seen <= log.last_sequence,
+            "LOOK-1: a check sees what was written before it"
+        );
         if due.seen == log.last_sequence {
             due.micros = None;
             // The next write asks for checks again.

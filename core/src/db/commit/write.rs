@@ -4,11 +4,11 @@
 //! * COMMIT-2  After a failed append or sync nothing more is appended to that log: the state of its tail is
 //!             unknown, and replay could never reach a good record after a bad one. `resume.rs` starts a new
 //!             log.
-//! * COMMIT-4  The memory for a batch in the memtable is allocated before its record is written. If there is
+//! * COMMIT-3  The memory for a batch in the memtable is allocated before its record is written. If there is
 //!             none, the batch is not in the log, and the same call succeeds once there is memory.
-//! * COMMIT-5  The decision to abandon a cancelled write is made under the log's lock (EFFORT-3). So a caller
+//! * COMMIT-4  The decision to abandon a cancelled write is made under the log's lock (EFFORT-3). So a caller
 //!             that cancelled a write finds it in the log before its own next write, or never.
-//! * COMMIT-3  A memtable is sealed between two batches, under the log's lock: a batch is completely in one
+//! * COMMIT-5  A memtable is sealed between two batches, under the log's lock: a batch is completely in one
 //!             memtable, and the log of a memtable has no record of another.
 //!
 //! Elsewhere: sealing (`seal.rs`), stalls (`stall.rs`), the record's bytes (`wal/`).
@@ -107,9 +107,9 @@ impl Commit {
             let memtable = newer.as_ref().unwrap_or(superversion.active());
             debug_assert!(
                 Arc::ptr_eq(memtable, self.tree.load().active()),
-                "COMMIT-3: under the log's lock no memtable is sealed"
+                "COMMIT-5: under the log's lock no memtable is sealed"
             );
-            // COMMIT-4.
+            // COMMIT-3.
             let count = batch.len();
             let bytes = match count {
                 1 => first.key.len() + first.value.len(),
@@ -167,6 +167,10 @@ impl Commit {
         log.last_sequence = log.last_sequence.plus(count);
         log.counts.operations += count;
         log.counts.batches += 1;
+        debug_assert!(
+            log.counts.batches <= log.counts.operations,
+            "PUBLISH-1: each ticket publishes at least one number"
+        );
         Ok(log.file.place(end))
     }
 
@@ -181,7 +185,7 @@ impl Commit {
             // Checked each time the lock is taken: a close or a panic may have come in between.
             self.context.check_writable()?;
             self.order.check()?;
-            // COMMIT-5.
+            // COMMIT-4.
             effort::begin_write()?;
             if self.log_failure(&log).is_none() {
                 break log;
@@ -202,6 +206,10 @@ impl Commit {
             }
             self.seal(&mut log)?;
         }
+        debug_assert!(
+            !log.is_closed,
+            "CLOSE-1: no close takes the log while its lock is held"
+        );
         match self.keep_reserve(&mut log, batch) {
             Err(error) if error.kind() == ErrorKind::NoSpace && self.tree.must_wait_for_space() => {
                 Ok(Err(Obstacle::Space))
@@ -221,6 +229,10 @@ fn insert<'a>(
     batch: &'a WriteBatch,
     before: SequenceNumber,
 ) -> Result<()> {
+    debug_assert!(
+        batch.sum(before).entries() == u64::from(batch.count()),
+        "MEMTABLE-5: every operation is accounted for"
+    );
     memtable.account(batch.sum(before));
     let mut sequence = before;
     let mut insert = |(operation, location): (Operation<'a>, Location<'a>)| {

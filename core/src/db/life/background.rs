@@ -44,7 +44,13 @@ fn try_to_start(database: &Arc<Database>) -> Result<()> {
         }
         outcome => outcome?,
     };
-    database.closing.lock().threads.push(thread);
+    let mut closing = database.closing.lock();
+    debug_assert!(
+        closing.threads.is_empty(),
+        "COMPACT-1: at most one thread flushes"
+    );
+    closing.threads.push(thread);
+    drop(closing);
     for number in 0..context.options().background_threads {
         let tree = Arc::clone(&database.tree);
         let run = move || tree.compaction_loop();

@@ -37,6 +37,10 @@ impl Database {
         if !self.commit.close(|| self.walks.close()) {
             return Ok(());
         }
+        debug_assert!(
+            closing.lock.is_some(),
+            "CLOSE-1: the directory is locked until here"
+        );
         context.note(format_args!("closing"));
         self.tree.wake_all();
         let is_read_only = context.options().read_only;

@@ -59,7 +59,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[test]
-    fn a_scheme_is_told_from_a_directory() {
+    fn a_scheme_is_distinguished_from_a_directory() {
         for path in [
             "aidb://host/db",
             "s3://bucket",

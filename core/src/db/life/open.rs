@@ -52,18 +52,19 @@ const DATABASE_PIECES: usize = 256;
 
 /// Opens the database in `path`; see `DB::open`.
 pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>> {
-    let place = lock_directory(path, options)?;
+    let locked = lock_directory(path, options)?;
     let doorbell = Arc::new(Doorbell::default());
-    let (space, env) = open_space(&place)?;
+    let (space, env) = open_space(&locked)?;
     let obsolete = ObsoleteFiles::new(ring(&doorbell));
-    let mut versions = find_version(&place, &env, &obsolete)?;
-    let names = env.list(&place.dir)?;
-    let recovered = replay_logs(&place, &*env, &versions, &names)?;
+    let mut versions = find_version(&locked, &env, &obsolete)?;
+    let names = env.list(&locked.dir)?;
+    let recovered = replay_logs(&locked, &*env, &versions, &names)?;
     versions.identify(recovered.database)?;
-    let log = begin_log(&place, &*env, &versions, &recovered)?;
-    if !place.options.read_only {
-        settle_directory(&place, &*env, &mut versions, &recovered, &log, &names)?;
+    let log = begin_log(&locked, &*env, &versions, &recovered)?;
+    if !locked.options.read_only {
+        settle_directory(&locked, &*env, &mut versions, &recovered, &log, &names)?;
     }
+    assert_fitting(&versions, &recovered, &log);
     let found = Found {
         env,
         space,
@@ -73,7 +74,7 @@ pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>
         recovered,
         log,
     };
-    let database = assemble(place, found);
+    let database = assemble(locked, found);
     if !database.context.options().read_only {
         database.tree.begin();
     }
@@ -82,7 +83,7 @@ pub(in crate::db) fn open(path: &Path, options: Options) -> Result<Arc<Database>
 }
 
 /// A directory that this process has locked while this exists.
-struct Place {
+struct LockedDirectory {
     dir: PathBuf,
     options: Options,
     contents: Contents,
@@ -115,7 +116,7 @@ struct FirstLog {
 }
 
 /// Checks the options and locks the directory. Makes the directory if the options allow it.
-fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
+fn lock_directory(path: &Path, mut options: Options) -> Result<LockedDirectory> {
     options.validate()?;
     check_path(path)?;
     memory::room_ahead(DATABASE_PIECES, "a database")?;
@@ -140,7 +141,7 @@ fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
     }
     let info_log = InfoLogger::open(&dir, &options)?;
     info_log.write(&*env, format_args!("opening with {}", OnOneLine(&options)));
-    Ok(Place {
+    Ok(LockedDirectory {
         dir,
         options,
         contents,
@@ -150,25 +151,25 @@ fn lock_directory(path: &Path, mut options: Options) -> Result<Place> {
 }
 
 /// The space of the database, and the environment that draws on it.
-fn open_space(place: &Place) -> Result<(Space, Arc<dyn Env>)> {
-    let (env, dir) = (&place.options.env, &place.dir);
-    match place.options.read_only {
+fn open_space(locked: &LockedDirectory) -> Result<(Space, Arc<dyn Env>)> {
+    let (env, dir) = (&locked.options.env, &locked.dir);
+    match locked.options.read_only {
         // OPEN-3.
-        true => Space::open(env, &nowhere(dir)?, dir, &place.options),
-        false => Space::open(env, env, dir, &place.options),
+        true => Space::open(env, &nowhere(dir)?, dir, &locked.options),
+        false => Space::open(env, env, dir, &locked.options),
     }
 }
 
 /// The contents of the manifest. In an empty directory makes a new manifest.
 fn find_version(
-    place: &Place,
+    locked: &LockedDirectory,
     env: &Arc<dyn Env>,
     obsolete: &Arc<ObsoleteFiles>,
 ) -> Result<VersionSet> {
-    let (dir, env, obsolete) = (&place.dir, Arc::clone(env), Arc::clone(obsolete));
-    match place.contents {
+    let (dir, env, obsolete) = (&locked.dir, Arc::clone(env), Arc::clone(obsolete));
+    match locked.contents {
         Contents::Database => {
-            let found = VersionSet::recover(env, dir, obsolete, place.options.read_only)?;
+            let found = VersionSet::recover(env, dir, obsolete, locked.options.read_only)?;
             found.confirm_creation()?;
             Ok(found)
         }
@@ -184,26 +185,26 @@ fn find_version(
 
 /// The writes that are in no table, from the logs among the files `names`.
 fn replay_logs(
-    place: &Place,
+    locked: &LockedDirectory,
     env: &dyn Env,
     versions: &VersionSet,
     names: &[String],
 ) -> Result<Recovered> {
     let recovered = replay(
         env,
-        &place.dir,
+        &locked.dir,
         &log_numbers(names),
         &Expected {
             needed: versions.log_number(),
             synced_log: versions.synced_log(),
-            synced_file: SyncedLog::read(env, &place.dir),
+            synced_file: SyncedLog::read(env, &locked.dir),
             last_sequence: versions.last_sequence(),
             database: versions.database(),
         },
-        place.options.write_buffer_size,
+        locked.options.write_buffer_size,
     )?;
     let last = recovered.end.last_sequence;
-    place
+    locked
         .info_log
         .write(env, format_args!("recovered up to number {last}"));
     Ok(recovered)
@@ -211,13 +212,13 @@ fn replay_logs(
 
 /// Begins the first log of this open database, and its memtable.
 fn begin_log(
-    place: &Place,
+    locked: &LockedDirectory,
     env: &dyn Env,
     versions: &VersionSet,
     recovered: &Recovered,
 ) -> Result<FirstLog> {
     let name = Names::made_from_now(env);
-    let (dir, options) = (&place.dir, &place.options);
+    let (dir, options) = (&locked.dir, &locked.options);
     let (writer, durable) = start_log(env, dir, versions, recovered, options, name)?;
     let file = LogFile::new(
         writer.number(),
@@ -230,7 +231,7 @@ fn begin_log(
         true => None,
         // The file is optional, so it does not use the reserve.
         false => SyncedFile::in_dir(&*options.env, dir)
-            .inspect_err(|error| place.info_log.write(env, format_args!("{error}")))
+            .inspect_err(|error| locked.info_log.write(env, format_args!("{error}")))
             .ok(),
     };
     let write_buffer_size = options.write_buffer_size as usize;
@@ -250,7 +251,7 @@ fn begin_log(
 /// oldest needed one, unless a memtable waits for a flush: then that flush does. If neither did, the old
 /// logs would stay for ever.
 fn settle_directory(
-    place: &Place,
+    locked: &LockedDirectory,
     env: &dyn Env,
     versions: &mut VersionSet,
     recovered: &Recovered,
@@ -264,10 +265,34 @@ fn settle_directory(
         edit.begin_logs_with(durable);
     }
     versions.log_and_apply(edit, Sum::default())?;
-    for error in remove_orphans(env, &place.dir, names, versions, recovered) {
-        place.info_log.write(env, format_args!("{error}"));
+    debug_assert!(
+        versions.log_number() <= log.writer.number(),
+        "FLUSH-2: the manifest needs no later log than the newest"
+    );
+    for error in remove_orphans(env, &locked.dir, names, versions, recovered) {
+        locked.info_log.write(env, format_args!("{error}"));
     }
     Ok(())
+}
+
+/// Asserts that manifest, logs and the first log fit together.
+fn assert_fitting(versions: &VersionSet, recovered: &Recovered, log: &FirstLog) {
+    let last_sequence = recovered.end.last_sequence;
+    debug_assert!(
+        last_sequence >= versions.last_sequence(),
+        "REPLAY-1: what is in tables is not written again"
+    );
+    debug_assert!(
+        recovered
+            .sealed
+            .first()
+            .is_none_or(|newest| newest.last_sequence() <= last_sequence),
+        "REPLAY-2: the logs end with the newest memtable's last number, or after it"
+    );
+    debug_assert!(
+        log.writer.number() > versions.log_number() || log.durable.is_some(),
+        "OPEN-3: the manifest cannot name a log that is not on disk"
+    );
 }
 
 /// A function that rings `doorbell`.
@@ -277,7 +302,7 @@ fn ring(doorbell: &Arc<Doorbell>) -> impl Fn() + Send + Sync + use<> {
 }
 
 /// Puts the rooms of a database together, from the lowest up.
-fn assemble(place: Place, found: Found) -> Arc<Database> {
+fn assemble(locked: LockedDirectory, found: Found) -> Arc<Database> {
     let Found { env, log, .. } = found;
     let (recovered, versions) = (found.recovered, found.versions);
     let last_sequence = recovered.end.last_sequence;
@@ -291,14 +316,14 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
         recovered.sealed,
         versions.current(),
     );
-    let open_tables = open_tables(&*env, &place.options);
+    let open_tables = open_tables(&*env, &locked.options);
     let (file_numbers, database) = (versions.numbers(), versions.database());
     let locks = Family::new();
     let versions = Arc::new(locks.lock(Rank::Versions, versions));
     let to_note = Arc::clone(&versions);
     let note_synced = Box::new(move |log: &DurableLog| to_note.lock().note_synced_log(log));
 
-    let context = Context::new(place.dir, env, place.options, place.info_log);
+    let context = Context::new(locked.dir, env, locked.options, locked.info_log);
     let context = Arc::new(context);
     let order = Arc::new(Order::new(last_sequence, ring(&found.doorbell)));
     let space = Arc::new(found.space);
@@ -332,7 +357,7 @@ fn assemble(place: Place, found: Found) -> Arc<Database> {
     let log = locks.lock(Rank::Log, log);
     let closing = Closing {
         threads: Vec::new(),
-        lock: Some(place.lock),
+        lock: Some(locked.lock),
     };
     Arc::new(Database {
         walks: Walks::new(&tree),
@@ -417,6 +442,10 @@ fn start_log(
     // This covers CURRENT too: an earlier process may have renamed it and been killed before it
     // synced that.
     let durable = DurableLog::new(number, name.sync(env, dir)?);
+    debug_assert!(
+        writer.predecessor() == recovered.end,
+        "OPEN-1: the header names the good length of the log before it"
+    );
     Ok((writer, Some(durable)))
 }
 

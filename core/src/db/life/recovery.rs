@@ -101,6 +101,10 @@ struct Replay {
 impl Replay {
     /// Takes a record's operations.
     fn apply(&mut self, record: Committed<'_>) -> Result<()> {
+        debug_assert!(
+            self.last_sequence < record.first_sequence,
+            "REPLAY-2: records come in the order in which they were committed"
+        );
         let filling = self.filling()?;
         let held = filling.entries();
         let (path, offset) = (record.path, record.offset);
@@ -143,6 +147,12 @@ impl Replay {
             let memtable = loader.finish()?;
             if !memtable.is_empty() {
                 let sealed = Sealed::new(memtable, self.first, self.last_sequence);
+                debug_assert!(
+                    self.memtables
+                        .first()
+                        .is_none_or(|newest| newest.last_sequence() < sealed.last_sequence()),
+                    "REPLAY-2: each operation is in one memtable"
+                );
                 self.memtables.insert(0, Arc::new(sealed));
             }
         }

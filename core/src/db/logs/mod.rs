@@ -78,6 +78,10 @@ impl Logs {
         number: FileNumber,
         predecessor: wal::Predecessor,
     ) -> Result<wal::Writer> {
+        debug_assert!(
+            predecessor.number < number,
+            "SEAL-1: the log before it has a lower number"
+        );
         let (env, dir) = (self.context.env(), self.context.dir());
         let expected = self.context.options().write_buffer_size;
         let id = LogId {

@@ -216,6 +216,10 @@ impl State {
         while self.logs.front().is_some_and(|log| log.number < number) {
             self.logs.pop_front();
         }
+        debug_assert!(
+            !self.logs.is_empty(),
+            "SYNC-1: the log that is appended to stays"
+        );
     }
 
     /// `Ok` if everything up to `place` is durable, the error if it never will be; `None` if neither is known
@@ -288,6 +292,13 @@ impl SyncGroup {
     /// Forgets every log but `log`, and a failure: all acknowledged writes are in durable tables (SYNC-3).
     pub(super) fn restart(&self, log: Arc<LogFile>) {
         let mut state = self.state.lock();
+        debug_assert!(
+            state
+                .logs
+                .back()
+                .is_some_and(|last| Arc::ptr_eq(last, &log)),
+            "SYNC-3: the log that stays is the one that is appended to"
+        );
         state.synced = LogPlace {
             log: log.number,
             offset: log.synced().length(),
@@ -314,6 +325,13 @@ impl SyncGroup {
     /// Waits until everything up to `place` is durable; syncs it unless another thread does.
     pub(super) fn wait_for(&self, place: LogPlace) -> Result<()> {
         let mut state = self.state.lock();
+        debug_assert!(
+            state
+                .logs
+                .back()
+                .is_some_and(|last| place.log <= last.number),
+            "SYNC-1: what is waited for is in one of the logs"
+        );
         state.waiting.push(place);
         let mut is_patient = true;
         let outcome = loop {
@@ -395,6 +413,10 @@ impl SyncGroup {
 
     /// Syncs `logs` in order; returns how far the last one reached when its sync began.
     fn sync_all(&self, logs: &[Arc<LogFile>]) -> Result<LogPlace> {
+        debug_assert!(
+            logs.is_sorted_by(|older, newer| older.number < newer.number),
+            "SYNC-1: oldest first"
+        );
         let mut reached = LogPlace {
             log: FileNumber(0),
             offset: 0,

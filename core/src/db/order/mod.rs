@@ -51,7 +51,13 @@ impl Order {
     pub(super) fn read_at(&self, snapshot: Option<&Snapshot>) -> Result<SequenceNumber> {
         match snapshot {
             None => self.publisher.read_point(),
-            Some(snapshot) if snapshot.belongs_to(&self.snapshots) => Ok(snapshot.sequence()),
+            Some(snapshot) if snapshot.belongs_to(&self.snapshots) => {
+                debug_assert!(
+                    snapshot.sequence() <= self.publisher.last(),
+                    "SNAPSHOT-1: what a snapshot sees is published"
+                );
+                Ok(snapshot.sequence())
+            }
             Some(_) => Err(Error::invalid_argument(
                 "the snapshot is of another database",
             )),
@@ -135,6 +141,12 @@ impl Order {
 
     /// Asks for a wake-up at the next release of any of `numbers`; false if one of them is no longer pinned.
     pub(super) fn await_release(&self, numbers: &[SequenceNumber]) -> bool {
+        debug_assert!(
+            numbers
+                .iter()
+                .all(|number| *number <= self.publisher.last()),
+            "SNAPSHOT-4: only published numbers are pinned"
+        );
         self.snapshots.await_release(numbers)
     }
 

@@ -99,6 +99,10 @@ impl Publisher {
     /// Publishes the numbers up to `last` of the commit with this ticket, now or as soon as all earlier commits are
     /// published.
     pub(super) fn publish(&self, ticket: u64, last: SequenceNumber) -> Result<()> {
+        debug_assert!(
+            self.next.load(Acquire) <= ticket,
+            "PUBLISH-1: a ticket publishes once"
+        );
         if self.next.load(Acquire) == ticket {
             // No other commit publishes now: earlier ones have published, and later ones wait for this one.
             debug_assert!(

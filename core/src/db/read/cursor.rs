@@ -3,7 +3,7 @@
 //! * CURSOR-1  The cursor holds the superversion it began with, so the entries it walks never change. Closing
 //!             the database takes the superversion away, but leaves the bytes of the current entry
 //!             (`holds.rs`).
-//! * CURSOR-2  Whenever `place` is `On`, the inner iterator is on an entry within the bounds.
+//! * CURSOR-2  Whenever `position` is `On`, the inner iterator is on an entry within the bounds.
 //! * CURSOR-3  Only then may there be a span; it begins at the inner iterator's entry. While there is a span,
 //!             the current entry is in it, and the inner iterator moves there before it takes its next step.
 
@@ -12,6 +12,7 @@ use super::source::sources;
 use crate::db::tree::{SuperVersion, Tree};
 use crate::effort;
 use crate::error::{Error, ErrorKind, Result};
+use crate::iterator::InternalIterator;
 use crate::iterator::merging::{MergingIterator, Reach};
 use crate::iterator::visible::VisibleIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer};
@@ -44,12 +45,12 @@ struct Stand {
     sequence: SequenceNumber,
     options: IterOptions,
     span: Option<Span>,
-    place: Place,
+    position: CursorPosition,
     error: Option<Error>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum CursorPosition {
     New,
     BeforeFirst,
     On,
@@ -91,6 +92,10 @@ impl Cursor {
         sequence: SequenceNumber,
         options: IterOptions,
     ) -> Result<Cursor> {
+        debug_assert!(
+            sequence <= tree.order().last(),
+            "SUPERVERSION-2: the superversion has every entry up to a published number"
+        );
         memory::room_ahead(CURSOR_PIECES, "a cursor")?;
         let merged = MergingIterator::new(sources(&superversion, tree.tables(), &options)?);
         let lease = holds.lease(Walk {
@@ -103,7 +108,7 @@ impl Cursor {
             sequence,
             options,
             span: None,
-            place: Place::New,
+            position: CursorPosition::New,
             error: None,
         };
         Ok(Cursor { lease, stand })
@@ -145,7 +150,7 @@ impl Cursor {
         };
         let stand = &mut self.stand;
         self.lease
-            .with(|walk| stand.go(walk, to, Place::BehindLast))
+            .with(|walk| stand.go(walk, to, CursorPosition::BehindLast))
     }
 
     /// Moves to the last entry at or before `key` in the cursor's order: the largest key <= `key`, or with
@@ -157,7 +162,7 @@ impl Cursor {
         };
         let stand = &mut self.stand;
         self.lease
-            .with(|walk| stand.go(walk, to, Place::BeforeFirst))
+            .with(|walk| stand.go(walk, to, CursorPosition::BeforeFirst))
     }
 
     /// Moves to the next entry in the cursor's order.
@@ -247,7 +252,7 @@ impl Cursor {
         let stand = &mut self.stand;
         self.lease.with(|walk| {
             stand.status()?;
-            if stand.place == Place::New {
+            if stand.position == CursorPosition::New {
                 stand.first(walk)?;
             }
             while stand.valid() && chunk.len() < max_entries {
@@ -280,7 +285,7 @@ impl Stand {
             true => Move::Largest,
             false => Move::Smallest,
         };
-        self.go(walk, to, Place::BehindLast)
+        self.go(walk, to, CursorPosition::BehindLast)
     }
 
     fn last(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
@@ -288,7 +293,7 @@ impl Stand {
             true => Move::Smallest,
             false => Move::Largest,
         };
-        self.go(walk, to, Place::BeforeFirst)
+        self.go(walk, to, CursorPosition::BeforeFirst)
     }
 
     #[inline]
@@ -301,37 +306,37 @@ impl Stand {
 
     fn next_beyond_span(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
         self.status()?;
-        match self.place {
-            Place::New | Place::BeforeFirst => self.first(walk),
-            Place::BehindLast => self.holds.check_open().map(|()| false),
-            Place::On => {
+        match self.position {
+            CursorPosition::New | CursorPosition::BeforeFirst => self.first(walk),
+            CursorPosition::BehindLast => self.holds.check_open().map(|()| false),
+            CursorPosition::On => {
                 let to = match self.options.reverse {
                     true => Move::Down,
                     false => Move::Up,
                 };
-                self.go(walk, to, Place::BehindLast)
+                self.go(walk, to, CursorPosition::BehindLast)
             }
         }
     }
 
     fn prev_beyond_span(&mut self, walk: &mut Option<Walk>) -> Result<bool> {
         self.status()?;
-        match self.place {
-            Place::New | Place::BehindLast => self.last(walk),
-            Place::BeforeFirst => self.holds.check_open().map(|()| false),
-            Place::On => {
+        match self.position {
+            CursorPosition::New | CursorPosition::BehindLast => self.last(walk),
+            CursorPosition::BeforeFirst => self.holds.check_open().map(|()| false),
+            CursorPosition::On => {
                 let to = match self.options.reverse {
                     true => Move::Up,
                     false => Move::Down,
                 };
-                self.go(walk, to, Place::BeforeFirst)
+                self.go(walk, to, CursorPosition::BeforeFirst)
             }
         }
     }
 
     #[inline]
     fn valid(&self) -> bool {
-        self.place == Place::On
+        self.position == CursorPosition::On
     }
 
     fn status(&self) -> Result<()> {
@@ -342,6 +347,7 @@ impl Stand {
     /// the walk.
     #[inline]
     fn entry<'a>(&'a self, walk: &'a Option<Walk>) -> Result<(&'a [u8], &'a [u8])> {
+        debug_assert!(self.valid(), "CURSOR-2: the cursor is on an entry");
         let (key, value) = match (&self.span, walk) {
             (Some(span), _) => (span.key(), span.value()),
             (None, Some(walk)) => walk.entries.entry(),
@@ -361,10 +367,17 @@ impl Stand {
             "CURSOR-3: a span has the current entry"
         );
         match &mut self.span {
-            Some(span) if self.holds.check_open().is_ok() => match up {
-                true => span.forward(),
-                false => span.backward(),
-            },
+            Some(span) if self.holds.check_open().is_ok() => {
+                let stepped = match up {
+                    true => span.forward(),
+                    false => span.backward(),
+                };
+                debug_assert!(
+                    !stepped || is_within_bounds(&self.options, span.key()),
+                    "CURSOR-3: a span ends at the bounds"
+                );
+                stepped
+            }
             _ => false,
         }
     }
@@ -374,8 +387,17 @@ impl Stand {
     fn change_spans(&mut self, walk: &mut Walk, up: bool) -> bool {
         match self.span.take() {
             Some(span) => {
-                if let Some(merged) = walk.entries.inner_if_shown() {
+                let merged = walk.entries.inner_if_shown();
+                debug_assert!(
+                    merged.is_some(),
+                    "CURSOR-3: the inner iterator stayed where the span begins"
+                );
+                if let Some(merged) = merged {
                     merged.current_mut().resume(&span);
+                    debug_assert!(
+                        merged.current().key().user_key == span.key(),
+                        "CURSOR-3: the inner iterator is on the current entry"
+                    );
                 }
                 false
             }
@@ -395,6 +417,10 @@ impl Stand {
     fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
         let merged = walk.entries.inner_if_shown()?;
         let mut span = merged.current().span(self.sequence)?;
+        debug_assert!(
+            span.key() == merged.current().key().user_key,
+            "CURSOR-3: a span begins at the inner iterator's entry"
+        );
         match merged.reach() {
             Reach::Everything => {}
             Reach::Forward(rival) => {
@@ -419,12 +445,18 @@ impl Stand {
         Some(span)
     }
 
-    /// Makes a move; returns the cursor's place if there is no entry.
-    fn go(&mut self, walk: &mut Option<Walk>, to: Move<'_>, otherwise: Place) -> Result<bool> {
+    /// Makes a move; returns the cursor's position if there is no entry.
+    fn go(
+        &mut self,
+        walk: &mut Option<Walk>,
+        to: Move<'_>,
+        otherwise: CursorPosition,
+    ) -> Result<bool> {
         let moved = match (self.holds.check_open(), walk.as_mut()) {
             (Ok(()), Some(walk)) => {
                 match to {
                     Move::Up | Move::Down => {
+                        debug_assert!(self.valid(), "CURSOR-2: a step begins at an entry");
                         if self.change_spans(walk, matches!(to, Move::Up)) {
                             return Ok(true);
                         }
@@ -435,7 +467,7 @@ impl Stand {
             }
             (open, _) => open.and(Err(Error::closed("the database"))),
         };
-        self.place = otherwise;
+        self.position = otherwise;
         self.error = None;
         match moved {
             Ok(true) => {
@@ -443,7 +475,7 @@ impl Stand {
                     walk.as_ref().is_some_and(|walk| walk.entries.valid()),
                     "CURSOR-2: the inner iterator stands on an entry"
                 );
-                self.place = Place::On;
+                self.position = CursorPosition::On;
                 Ok(true)
             }
             Ok(false) => Ok(false),
@@ -495,9 +527,14 @@ impl Stand {
         if lower.is_none() && upper.is_none() {
             return Ok(true);
         }
-        let key = entries.key();
-        Ok(lower.is_none_or(|lower| lower <= key) && upper.is_none_or(|upper| key < upper))
+        Ok(is_within_bounds(&self.options, entries.key()))
     }
+}
+
+fn is_within_bounds(options: &IterOptions, key: &[u8]) -> bool {
+    let (lower, upper) = (&options.lower_bound, &options.upper_bound);
+    lower.as_deref().is_none_or(|lower| lower <= key)
+        && upper.as_deref().is_none_or(|upper| key < upper)
 }
 
 /// Turns a prefix into bounds, together with those already there.
@@ -524,6 +561,10 @@ fn after_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
     };
     let mut after = memory::copy_of(&prefix[..=last], "a bound")?;
     after[last] += 1;
+    debug_assert!(
+        &after[..] > prefix && !after.starts_with(prefix),
+        "the bound is after every key with the prefix"
+    );
     Ok(Some(after))
 }
 

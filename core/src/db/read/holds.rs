@@ -46,9 +46,9 @@ impl Walk {
 }
 
 /// The parts of the database that one cursor holds.
-struct Hold(OverIo<Held>);
+struct Hold(OverIo<HoldParts>);
 
-struct Held {
+struct HoldParts {
     /// `None` once closing has taken it.
     walk: Option<Walk>,
     /// After that, the owner of the lent bytes (HOLD-2).
@@ -59,6 +59,10 @@ impl Hold {
     /// Takes everything except the owner of the lent bytes.
     fn let_go(&self) {
         let mut held = self.0.lock();
+        debug_assert!(
+            held.kept.is_none(),
+            "HOLD-2: closing takes the walk once, and nothing else keeps bytes"
+        );
         let walk = held.walk.take();
         let walk = walk.map(|mut walk| {
             held.kept = walk.keep_entry();
@@ -118,7 +122,7 @@ impl HoldList {
     pub(super) fn lease(self: &Arc<Self>, walk: Walk) -> Result<Lease> {
         let hold = Arc::new(Hold(OverIo::new(
             Stage::Cursor,
-            Held {
+            HoldParts {
                 walk: Some(walk),
                 kept: None,
             },
@@ -150,6 +154,10 @@ impl HoldList {
 
     /// Takes everything from every cursor, except the bytes it lends. Waits for a move under way.
     pub(super) fn let_go(&self) {
+        debug_assert!(
+            self.closed.load(Ordering::Acquire),
+            "HOLD-3: moves are refused before their data goes"
+        );
         let mut list = self.list.lock();
         let List { holds, .. } = std::mem::replace(
             &mut *list,
@@ -211,6 +219,10 @@ impl Lease {
             return moves(&mut None);
         }
         let mut held = self.hold.0.lock();
+        debug_assert!(
+            held.walk.is_none() || held.kept.is_none(),
+            "HOLD-2: the bytes lie in the walk until closing takes it"
+        );
         // If closing has taken the walk, the bytes lent until now.
         drop(held.kept.take());
         let moved = moves(&mut held.walk);
@@ -262,6 +274,12 @@ impl Drop for Lease {
         }
         let mut list = self.list.list.lock();
         if !list.is_over {
+            debug_assert!(
+                list.holds[self.place]
+                    .as_ref()
+                    .is_some_and(|hold| std::ptr::eq(hold.as_ptr(), &*self.hold)),
+                "HOLD-3: the hold is in the list as long as its cursor lives"
+            );
             list.holds[self.place] = None;
             list.free.push(self.place);
         }

@@ -65,6 +65,10 @@ impl Source {
 
     /// Takes the owner of the current entry's bytes; afterwards the source is on no entry. Requires `valid`.
     pub(super) fn keep_entry(&mut self) -> Option<Kept> {
+        debug_assert!(
+            self.valid(),
+            "HOLD-2: there is an entry whose bytes are lent"
+        );
         match self {
             Source::Memtable(memtable) => {
                 (memtable.keep_entry()).map(|chunk| -> Kept { Box::new(chunk) })

@@ -123,6 +123,7 @@ impl Space {
             floor,
             is_roomy,
         } = plan(free, needs, sizes);
+        debug_assert!(floor <= target, "SPACE-3: the floor is a part of it");
         self.is_roomy.store(is_roomy, Ordering::Relaxed);
         self.reserve.set_floor(floor);
         self.reserve.hold(target, free, or_less).map_err(|error| {

@@ -81,6 +81,10 @@ pub(in crate::db) fn largest_compaction(
     if deeper.len() > some {
         // This runs at every step of the log and there may be many tables, so they are not sorted.
         deeper.select_nth_unstable_by(some, |a, b| b.cmp(a));
+        debug_assert!(
+            deeper[..some].iter().min() >= deeper[some..].iter().max(),
+            "SPACE-1: the largest tables count"
+        );
         deeper.truncate(some);
     }
     // Tables may be larger than the target size: moved from level 0, or written while the option had another value.

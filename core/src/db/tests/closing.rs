@@ -298,3 +298,25 @@ fn what_is_in_flight_over_a_close_never_takes_the_empty_database_for_its_answer(
         });
     }
 }
+
+/// CLOSE-1. A caller that does the background work itself used to begin a flush or a compaction after the close that
+/// it overtook had stopped all of it, and so perhaps after the directory was unlocked.
+#[test]
+fn after_a_stop_no_caller_begins_a_flush_or_a_compaction() {
+    let env = MemEnv::new();
+    let db = DB::open("/db", options(&env).level0_compaction_trigger(1)).unwrap();
+    let tree = &db.rooms().tree;
+    db.put(b"a", b"1").unwrap();
+    db.flush().unwrap();
+    db.put(b"a", &[2; 5000]).unwrap();
+    db.put(b"a", b"3").unwrap();
+    assert_eq!(tree.load().sealed().len(), 1, "one waits for its flush");
+    tree.stop();
+    let before = env.list(Path::new("/db")).unwrap();
+    assert_eq!(tree.work().unwrap_err().kind(), ErrorKind::Closed);
+    assert!(
+        tree.pick(&mut tree.state()).is_none(),
+        "a compaction is due"
+    );
+    assert_eq!(env.list(Path::new("/db")).unwrap(), before);
+}

@@ -53,7 +53,7 @@ struct Life {
     acknowledged: BTreeMap<u8, u8>,
     /// Calls that returned an error because of the kill.
     errors: u64,
-    was_told_late: bool,
+    was_reported_late: bool,
 }
 
 impl Life {
@@ -77,7 +77,7 @@ impl Life {
             env,
             acknowledged: BTreeMap::new(),
             errors: 0,
-            was_told_late: false,
+            was_reported_late: false,
         }
     }
 
@@ -95,12 +95,12 @@ impl Life {
 
     /// Notes how a call ended. With `strictly` calls must succeed, except one: the killed thread may report the kill
     /// late.
-    fn told<T>(&mut self, what: &str, outcome: Result<T>, strictly: bool) -> bool {
+    fn noted<T>(&mut self, what: &str, outcome: Result<T>, strictly: bool) -> bool {
         if let Err(error) = &outcome {
             assert_eq!(error.kind(), ErrorKind::Internal, "{what}: {error}");
-            let is_late = error.message().contains(KILLED) && !self.was_told_late;
+            let is_late = error.message().contains(KILLED) && !self.was_reported_late;
             assert!(!strictly || is_late, "{what}: {error}");
-            self.was_told_late |= strictly;
+            self.was_reported_late |= strictly;
             self.errors += 1;
         }
         outcome.is_ok()
@@ -112,12 +112,12 @@ impl Life {
         for round in rounds {
             for key in 0..KEYS {
                 let put = self.db.put(&[key], &[round; 700]);
-                if self.told("put", put, strictly) {
+                if self.noted("put", put, strictly) {
                     self.acknowledged.insert(key, round);
                 }
             }
             let flushed = self.db.flush();
-            self.told("flush", flushed, strictly);
+            self.noted("flush", flushed, strictly);
             self.settle();
         }
     }
@@ -142,7 +142,7 @@ impl Life {
     fn end(mut self) -> (Option<String>, u64) {
         let strictly = self.killer.has_killed() && !self.is_stopped();
         let closed = self.db.close();
-        self.told("close", closed, strictly);
+        self.noted("close", closed, strictly);
         self.env.set_hook(None);
         let at = self.killer.killed_at.lock().clone();
         let db = DB::open("/db", Life::options(&self.env)).unwrap();
@@ -191,9 +191,9 @@ fn kill_everywhere(thread: &'static str, steps: &[&str]) {
     assert!(kills > steps.len() as u64 && errors > 0);
 }
 
-/// FLUSH-5.
+/// FLUSH-7.
 #[test]
-fn a_flush_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_nothing() {
+fn a_flush_thread_that_panics_anywhere_is_reported_hangs_nobody_and_loses_nothing() {
     kill_everywhere(
         FLUSH_THREAD,
         &[
@@ -215,7 +215,7 @@ fn a_flush_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_nothing
 
 /// COMPACT-3.
 #[test]
-fn a_compaction_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_nothing() {
+fn a_compaction_thread_that_panics_anywhere_is_reported_hangs_nobody_and_loses_nothing() {
     kill_everywhere(
         COMPACTION_THREAD,
         &[
@@ -238,7 +238,7 @@ fn a_compaction_thread_that_panics_anywhere_is_told_of_hangs_nobody_and_loses_no
 
 /// This is not a background thread, but others wait for it: the writer that syncs does it for all.
 #[test]
-fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds() {
+fn a_sync_that_panics_is_reported_to_all_who_wait_for_it_and_the_next_one_succeeds() {
     let env = FaultEnv::new(Arc::new(MemEnv::new()), 0);
     let db = DB::open("/db", Life::options(&env).manual_background(false)).unwrap();
     let sync = WriteOptions { sync: true };
@@ -291,7 +291,7 @@ fn a_sync_that_panics_is_told_to_all_who_wait_for_it_and_the_next_one_succeeds()
 }
 
 #[test]
-fn upkeep_that_panics_every_time_is_told_of_and_stands_in_the_way_of_no_flush_and_no_close() {
+fn upkeep_that_panics_every_time_is_reported_and_stands_in_the_way_of_no_flush_and_no_close() {
     let looks = Arc::new(AtomicU64::new(0));
     let env = MemEnv::new();
     let mut panicking = options(&env).manual_background(false);

@@ -139,7 +139,7 @@ fn a_table_in_use_is_not_removed_though_somebody_says_that_nobody_needs_it() {
 }
 
 #[test]
-fn a_plan_that_was_made_wrongly_changes_nothing_is_told_and_never_picked_again() {
+fn a_plan_that_was_made_wrongly_changes_nothing_is_reported_and_never_picked_again() {
     // Three tables of level 0 overlap. A plan without the oldest would put a newer entry below an older one.
     let env = MemEnv::new();
     let db = DB::open("/db", options(&env).level0_compaction_trigger(3)).unwrap();

@@ -256,7 +256,8 @@ fn walk_path(closed: &Subject, name: &str, call: Call, number: u64) -> bool {
 }
 
 #[test]
-fn want_of_memory_at_any_pass_is_told_as_such_and_loses_nothing_and_the_same_call_succeeds_later() {
+fn want_of_memory_at_any_pass_is_reported_as_such_and_loses_nothing_and_the_same_call_succeeds_later()
+ {
     let closed = Subject::closed();
     for (name, call) in PATHS {
         let mut failures = 0;
@@ -272,7 +273,7 @@ fn want_of_memory_at_any_pass_is_told_as_such_and_loses_nothing_and_the_same_cal
     }
 }
 
-/// COMMIT-4.
+/// COMMIT-3.
 #[test]
 fn a_put_that_finds_no_memory_is_not_in_the_log() {
     let mut failures = 0;

@@ -239,7 +239,7 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
     }
 }
 
-/// FLUSH-7.
+/// FLUSH-6.
 #[test]
 fn as_many_memtables_as_may_wait_for_their_flush_and_no_more() {
     let env = MemEnv::new();

@@ -138,7 +138,7 @@ fn a_failed_flush_leaves_no_table_behind() {
     }
 }
 
-/// FLUSH-3.
+/// FLUSH-5.
 #[test]
 fn power_may_be_lost_at_any_moment_of_a_life() {
     for seed in 0..24u64 {
@@ -590,7 +590,7 @@ fn a_log_that_the_manifest_let_go_before_it_was_flushed_is_missed() {
 /// CHAIN-9. The first logs of two databases have the same number. Without an id, each database would take the other's
 /// log for its own.
 #[test]
-fn a_log_of_another_database_under_an_old_name_is_told() {
+fn a_log_of_another_database_under_an_old_name_is_reported() {
     let env = MemEnv::new();
     let read = |path: &Path| {
         let file = env.open_read(path).unwrap();

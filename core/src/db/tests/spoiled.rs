@@ -56,7 +56,7 @@ fn check_values(db: &DB) {
     assert_eq!(entries(db), expected);
 }
 
-/// FLUSH-6. The builder had checked every block, but the table that the manifest named could not be opened.
+/// FLUSH-4. The builder had checked every block, but the table that the manifest named could not be opened.
 #[test]
 fn a_flushed_table_that_nobody_can_open_is_written_again_and_never_named_by_the_manifest() {
     let (disk, faulty, db) = begun();

@@ -165,3 +165,30 @@ fn a_write_that_failed_does_not_come_back_behind_a_flush_that_had_nothing_to_flu
     assert!(failed_writes_that_came_back(|_| ()) > 0);
     assert_eq!(failed_writes_that_came_back(|db| db.flush().unwrap()), 0);
 }
+
+/// FLUSH-2. A flush that began right after the seal, before the sync group had the new log, used to take the log's
+/// uncertain name for durable.
+#[test]
+fn a_flush_right_after_a_seal_does_not_name_a_log_that_may_be_lost() {
+    let names = UncertainNames::new();
+    let sealed: Arc<Mutex<Option<DB>>> = Arc::default();
+    let (flushed, faulty) = (Arc::clone(&sealed), names.faulty.clone());
+    let mut options = options(&names.disk).env(Arc::new(names.faulty.clone()));
+    options.step_hook = Some(Arc::new(move |step: &str| {
+        if step != "a memtable is sealed" {
+            return;
+        }
+        let db = flushed.lock().take().expect("one memtable is sealed");
+        faulty.inject(Fault::new(&[Call::SyncDir], libc::EIO));
+        let env = db.rooms().context.env();
+        env.sync_dir(Path::new("/db")).unwrap_err();
+        assert!(db.rooms().tree.work().unwrap(), "it flushes");
+    }));
+    let db = DB::open("/db", options).unwrap();
+    db.put(b"a", b"1").unwrap();
+    *sealed.lock() = Some(db.clone());
+    db.flush().unwrap();
+    assert!(sealed.lock().is_none());
+    assert!(db.rooms().tree.log_number() < db.rooms().commit.log().number());
+    names.keeps(&[b"a"]);
+}

@@ -103,7 +103,7 @@ fn a_write_that_would_have_to_begin_a_new_log_gives_up_first() {
     within(&Effort::Unwaiting, put).unwrap();
 }
 
-/// COMMIT-5.
+/// COMMIT-4.
 #[test]
 fn a_write_that_is_given_up_while_it_waits_for_the_logs_lock_is_not_made() {
     let env = MemEnv::new();

@@ -101,8 +101,9 @@ impl Tree {
     /// Takes the next compaction that the tree needs, if it needs one, and marks it as running.
     pub(in crate::db) fn pick(&self, state: &mut Locked<'_, State>) -> Option<Plan> {
         let version = Arc::clone(&self.superversion.load().version);
-        // After a stop no edit can be installed.
-        if !self.has_space_to_compact(state) || self.order.is_stopped() {
+        // After a stop of publication no edit can be installed; after one of the background work, which closing
+        // waits for, none may begin.
+        if state.stop_compacting || !self.has_space_to_compact(state) || self.order.is_stopped() {
             return None;
         }
         let options = self.picker_options();
@@ -321,7 +322,12 @@ impl Tree {
                     state.mark(plan.running());
                     drop(state);
                     drop(version);
-                    from = Some(plan.next_start());
+                    let next = plan.next_start();
+                    debug_assert!(
+                        from.as_deref() < Some(&next[..]),
+                        "each plan begins behind the last one, so that they end"
+                    );
+                    from = Some(next);
                     self.run_compaction(plan)?;
                 }
             }
@@ -339,6 +345,7 @@ impl Marked<'_> {
     /// Removes its mark. After releasing `state`, the caller drops the result and wakes the waiting threads.
     fn remove(self, state: &mut State) -> Option<RunningCompaction> {
         let found = self.find(state);
+        debug_assert!(found.is_some(), "COMPACT-3: a mark is removed once");
         std::mem::forget(self);
         found
     }

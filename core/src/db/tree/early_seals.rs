@@ -25,6 +25,7 @@ impl EarlySeals {
     /// Learns from a flush how many of the memtable's entries were written.
     pub(super) fn learn(&self, memtable: Sum, written: u64) {
         let entries = memtable.entries();
+        debug_assert!(written <= entries, "FLUSH-3: no entry is written twice");
         if memtable.tombstones < SEALED_TOMBSTONES {
             return;
         }

@@ -6,18 +6,18 @@
 //!            if the log with that number is missing or has no header, that is damage, never the result of an
 //!            ordinary crash. After a failed sync of the directory the entry is uncertain: then the edit names
 //!            no log, and the older logs stay.
-//! * FLUSH-4  A table is installed only if its entries and the dropped ones are together the entries that
+//! * FLUSH-3  A table is installed only if its entries and the dropped ones are together the entries that
 //!            commits inserted (LEDGER-1). If they do not add up, the memtable and its log stay: nothing is
 //!            lost, and the next try may succeed.
-//! * FLUSH-6  A table is installed only if a reader that opens it finds the facts that the edit states
+//! * FLUSH-4  A table is installed only if a reader that opens it finds the facts that the edit states
 //!            (OUTPUT-1).
-//! * FLUSH-3  A log is deleted only after the edit that no longer needs it is durable.
-//! * FLUSH-7  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log.
+//! * FLUSH-5  A log is deleted only after the edit that no longer needs it is durable.
+//! * FLUSH-6  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log.
 //!            Only one waits if it and the active memtable together take more than that many of
 //!            `write_buffer_size` would. The rule is the same for every write: if small writes could overtake a
 //!            large one that waits, it would wait for ever.
 //!
-//! Elsewhere: installing the table (`install.rs`, FLUSH-5), waiting for a flush (`wait.rs`).
+//! Elsewhere: installing the table (`install.rs`, FLUSH-7), waiting for a flush (`wait.rs`).
 
 use std::path::Path;
 
@@ -123,6 +123,10 @@ impl Tree {
         );
         let own_oldest = superversion.log_after_flush();
         let oldest = self.logs.oldest_if(self.id, own_oldest);
+        debug_assert!(
+            oldest >= self.log_number(),
+            "FLUSH-5: a log that is not needed any more never is again"
+        );
         let mut edit = VersionEdit::default();
         edit.last_sequence = Some(sealed.last_sequence);
         let number = self.file_numbers.allocate();
@@ -178,6 +182,7 @@ impl Tree {
         sealed: &Sealed,
         edit: &mut VersionEdit,
     ) -> Result<Sum> {
+        debug_assert!(edit.added.is_empty(), "FLUSH-3: one table is checked");
         let mut entries = sealed.memtable.iter();
         entries.seek_to_first()?;
         if !entries.valid() {
@@ -194,6 +199,10 @@ impl Tree {
             let mut ledger = Ledger::new(self.order.readers());
             while entries.valid() {
                 let (key, value) = (entries.key(), entries.value());
+                debug_assert!(
+                    key.trailer.sequence() <= sealed.last_sequence,
+                    "FLUSH-1: no later write is in the memtable"
+                );
                 ledger.read(key, |_| true)?;
                 if retention.keeps(key)? {
                     builder.add(key, value)?;
@@ -211,7 +220,7 @@ impl Tree {
             }
             let table = builder.finish()?;
             let written = table.sum;
-            // FLUSH-4.
+            // FLUSH-3.
             ledger.balance(sealed.memtable.sum(), written, |_| true)?;
             let mut table = TableInfo::new(number, file_id, table);
             shorten(&mut [&mut table], None);
@@ -228,7 +237,7 @@ impl Tree {
         outcome
     }
 
-    /// Whether one more memtable may be sealed (FLUSH-7).
+    /// Whether one more memtable may be sealed (FLUSH-6).
     pub(in crate::db) fn has_room_to_seal(&self) -> bool {
         let superversion = self.superversion.load();
         may_seal(
@@ -239,7 +248,7 @@ impl Tree {
     }
 }
 
-/// Whether the active memtable may be sealed (FLUSH-7) while `sealed` others are; together they take `held` bytes.
+/// Whether the active memtable may be sealed (FLUSH-6) while `sealed` others are; together they take `held` bytes.
 fn may_seal(sealed: usize, held: u64, write_buffer_size: u64) -> bool {
     let most = write_buffer_size
         .max(MIN_COUNTED_BYTES)

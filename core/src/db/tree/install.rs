@@ -1,6 +1,6 @@
 //! Installs version edits: on disk first, then for readers.
 //!
-//! * FLUSH-5  A panic between the two halves of an installation, on disk and in memory, stops all writing,
+//! * FLUSH-7  A panic between the two halves of an installation, on disk and in memory, stops all writing,
 //!            because the next edit would be based on an outdated version. Reads continue, and the next open
 //!            finds the durable state.
 //!
@@ -11,7 +11,7 @@ use super::superversion::SuperVersion;
 use crate::content::Sum;
 use crate::db::order::Order;
 use crate::error::Result;
-use crate::version::VersionEdit;
+use crate::version::{Version, VersionEdit};
 
 impl Tree {
     /// Makes `edit` durable, then shows the new version, with `change` applied to the superversion. `gained`: the sum
@@ -25,6 +25,10 @@ impl Tree {
         // If an earlier installation ended halfway, no other may build upon it.
         self.order.check()?;
         let mut versions = self.versions.lock();
+        debug_assert!(
+            is_same(&versions.current(), &self.superversion.load().version),
+            "FLUSH-7: readers see the version that the edit changes"
+        );
         self.context.step("an edit is to be made durable");
         let version = versions.log_and_apply(edit, gained)?;
         let half_done = StopUnlessShown(&self.order);
@@ -45,7 +49,16 @@ impl Tree {
     }
 }
 
-/// Stops writing if it is dropped, which a panic does (FLUSH-5).
+/// Whether two versions have the same tables. An edit without tables makes another version of them.
+fn is_same(one: &Version, other: &Version) -> bool {
+    let numbers = |version: &Version| -> Vec<_> {
+        let files = version.all_files();
+        files.map(|(level, file)| (level, file.number)).collect()
+    };
+    numbers(one) == numbers(other)
+}
+
+/// Stops writing if it is dropped, which a panic does (FLUSH-7).
 struct StopUnlessShown<'a>(&'a Order);
 
 impl Drop for StopUnlessShown<'_> {

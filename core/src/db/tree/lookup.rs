@@ -218,6 +218,10 @@ impl Tree {
                 break;
             }
         }
+        debug_assert!(
+            values.len() <= keys.len() && values.is_empty() == keys.is_empty(),
+            "every call answers for a key, and for no other"
+        );
         Ok(values)
     }
 
@@ -301,6 +305,10 @@ fn feed_memtables<L: Lookup>(
         .filter(|memtable| !memtable.is_empty());
     for memtable in memtables {
         while let Some((trailer, value)) = memtable.get(key, target) {
+            debug_assert!(
+                trailer.sequence() <= target.sequence(),
+                "LOOKUP-1: the reader sees the entry, and it is older than the last one"
+            );
             lookup.feed(trailer, Found::InMemtable(value))?;
             match trailer.older() {
                 Some(older) => target = older,

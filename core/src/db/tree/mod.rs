@@ -193,6 +193,14 @@ impl Tree {
         state.flush_requests += 1;
         let mut next = (**self.superversion.load()).clone();
         debug_assert!(next.active_log < number, "WAL-2: a log is a new file");
+        debug_assert!(
+            memtable.is_empty(),
+            "SUPERVERSION-1: a memtable gets its first write when it is active"
+        );
+        debug_assert!(
+            self.order.last() <= last,
+            "SUPERVERSION-1: no later write is published"
+        );
         if !next.active.is_empty() {
             let sealed = Sealed {
                 memtable: std::mem::replace(&mut next.active, memtable),
@@ -224,6 +232,12 @@ impl Tree {
                 .is_none_or(|newest| newest.first_log <= next.active_log),
             "FLUSH-2: the oldest log with a record of each memtable"
         );
+        let shown = self.superversion.load();
+        debug_assert!(
+            next.active_log >= shown.active_log && next.sealed.len() <= shown.sealed.len() + 1,
+            "SUPERVERSION-1: one memtable is sealed at a time, and none becomes active again"
+        );
+        drop(shown);
         let pressure = self.pressure(&next.version);
         let old = self.superversion.swap(Arc::new(next));
         self.stall.update(pressure);
@@ -303,7 +317,7 @@ impl Tree {
         self.changed.notify_all();
     }
 
-    /// Makes the background threads stop, and waits for compactions that run in callers' threads.
+    /// Makes the background threads stop, and waits for flushes and compactions that run in callers' threads.
     pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.stop_compacting = true;
@@ -311,6 +325,8 @@ impl Tree {
         self.changed.notify_all();
         drop(state);
         self.doorbell.ring();
+        // A caller that flushes holds this lock; one that takes it later sees the stop.
+        drop(self.callers.lock());
         // Manual compactions run in their callers' threads: they must end before the lock is released.
         let mut state = self.state.lock();
         while !state.running.is_empty() || state.tidying > 0 {

@@ -124,6 +124,10 @@ impl Pressure {
 /// For a write of `bytes` bytes at `now` (microseconds), if earlier writes are worked off at `busy_until`
 /// (nanoseconds): when this one is worked off too, and how many microseconds it waits.
 fn share(busy_until: u64, now: u64, bytes: u64, rate: u64) -> (u64, u64) {
+    debug_assert!(
+        rate != FREE && rate != STOPPED,
+        "only a writer at a limited pace takes a share"
+    );
     let most = MAX_WAIT_MICROS * 1000;
     let cost = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
     let cost = u64::try_from(cost).unwrap_or(most).min(most);
@@ -147,6 +151,10 @@ fn rate_for(pressure: Pressure) -> u64 {
     if level0_tables >= STOP_FACTOR * trigger {
         return STOPPED;
     }
+    debug_assert!(
+        trigger > 0 && level_base_size > 0,
+        "the options' ranges begin above 0"
+    );
     // Four steps per trigger's number of tables; none below the factor.
     let by_tables = (level0_tables + 1).checked_sub(SLOW_FACTOR * trigger);
     let by_tables = by_tables

@@ -49,6 +49,10 @@ impl State {
     /// Marks a compaction as running.
     pub(super) fn mark(&mut self, compaction: RunningCompaction) {
         debug_assert!(
+            !self.stop_compacting,
+            "CLOSE-1: after a stop no compaction begins"
+        );
+        debug_assert!(
             self.running
                 .iter()
                 .all(|other| compaction.goes_beside(other)),

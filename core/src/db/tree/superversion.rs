@@ -64,6 +64,10 @@ impl SuperVersion {
         sealed: Vec<Arc<Sealed>>,
         version: Arc<Version>,
     ) -> SuperVersion {
+        debug_assert!(
+            active.is_empty() && sealed.iter().all(|sealed| !sealed.memtable.is_empty()),
+            "SUPERVERSION-1: what was replayed is sealed"
+        );
         SuperVersion {
             active,
             active_log,
@@ -107,9 +111,16 @@ impl SuperVersion {
     /// The oldest log still needed once the oldest sealed memtable is in a table.
     pub(in crate::db) fn log_after_flush(&self) -> FileNumber {
         let waiting = self.sealed.len();
-        match waiting.checked_sub(2) {
+        let needed = match waiting.checked_sub(2) {
             Some(next) => self.sealed[next].first_log,
             None => self.active_log,
-        }
+        };
+        debug_assert!(
+            self.sealed
+                .last()
+                .is_none_or(|oldest| oldest.first_log <= needed),
+            "FLUSH-2: no memtable needs an earlier log than an older memtable"
+        );
+        needed
     }
 }

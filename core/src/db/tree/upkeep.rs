@@ -46,7 +46,7 @@ impl Tree {
     }
 
     /// Fails, once, if upkeep has panicked.
-    pub(in crate::db) fn tell_of_upkeep(&self) -> Result<()> {
+    pub(in crate::db) fn report_upkeep_failure(&self) -> Result<()> {
         match self.state.lock().upkeep_failure.take() {
             Some(panicked) => Err(panicked.context(format_args!(
                 "the flush succeeded, but background work failed"

@@ -24,6 +24,7 @@ impl Tree {
 
     #[cold]
     fn wait_for_admission(&self, bytes: u64, pace: Pace) -> Result<()> {
+        debug_assert!(pace != Pace::Free, "a free writer does not wait");
         let env = self.context.env();
         let started = env.now_micros();
         let outcome = match pace {
@@ -140,6 +141,7 @@ impl Tree {
     fn flush_in_caller(&self) -> Result<()> {
         // COMPACT-1.
         let _callers = self.callers.lock();
+        self.check_flushing()?;
         self.flush_oldest()?;
         if !self.context.options().manual_background {
             let next = || self.pick(&mut self.state.lock());
@@ -152,10 +154,19 @@ impl Tree {
         Ok(())
     }
 
+    /// Refuses a flush by a caller once the background work is stopped ([`Tree::stop`]).
+    fn check_flushing(&self) -> Result<()> {
+        match self.state.lock().stop_flushing {
+            true => Err(Error::closed("the database")),
+            false => Ok(()),
+        }
+    }
+
     /// Flushes a memtable or compacts, if either is due; returns whether there was something to do.
     pub(in crate::db) fn work(&self) -> Result<bool> {
         {
             let _callers = self.callers.lock();
+            self.check_flushing()?;
             if self.flush_oldest()? {
                 return Ok(true);
             }

@@ -57,6 +57,10 @@ impl Database {
             self.context.check_open()?;
             for sealed in superversion.sealed() {
                 let number = self.tree.new_number();
+                debug_assert!(
+                    !version.holds(number),
+                    "SET-4: no table of the copy has the number"
+                );
                 let mut edit = VersionEdit::default();
                 self.tree.write_table(dir, number, sealed, &mut edit)?;
                 tables.append(&mut edit.added);

@@ -191,6 +191,10 @@ impl RepairReport {
     }
 
     pub(super) fn add(&mut self, loss: Loss) {
+        debug_assert!(
+            loss.offset <= loss.end,
+            "a part of a file begins before it ends"
+        );
         self.lost_places += 1;
         if self.lost.len() < MAX_LISTED {
             self.lost.push(loss);

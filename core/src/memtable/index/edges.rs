@@ -30,7 +30,7 @@ fn places_sort_like_their_keys_on_both_sides_of_sixteen_bytes() {
     }
     for left in &all {
         for right in &all {
-            let places = (Place::of(*left), Place::of(*right));
+            let places = (KeyPosition::of(*left), KeyPosition::of(*right));
             let expected = left.cmp(right);
             assert_eq!(places.0.cmp(&places.1), expected, "{left:?} {right:?}");
             assert_eq!(places.0.partial_cmp(&places.1), Some(expected));
@@ -83,7 +83,7 @@ fn a_node_of_the_directory_takes_on_average_what_is_said() {
     let directory = SkipList::new(epoch::default_collector().clone());
     let before = allocated_and_freed().0;
     for key in &keys {
-        let place = Place::of(KeyRef::new(key, Trailer::NEWEST));
+        let place = KeyPosition::of(KeyRef::new(key, Trailer::NEWEST));
         let node = directory.get_or_insert(place, BranchAddress(ptr::null()), &guard);
         node.release(&guard);
     }

@@ -63,7 +63,7 @@ pub(super) struct Layout {
 
 /// An entry of a flat block.
 #[derive(Clone, Copy)]
-struct Entry<'a> {
+struct FlatEntry<'a> {
     key: KeyRef<'a>,
     /// Where its value is in the block's bytes.
     value_start: usize,
@@ -215,7 +215,7 @@ impl<'a> Flat<'a> {
     }
 
     #[inline]
-    fn entry(self, index: usize) -> Entry<'a> {
+    fn entry(self, index: usize) -> FlatEntry<'a> {
         debug_assert!(index < self.layout.count, "LAYOUT-1: one of its entries");
         let (at, end) = (self.offset(index), self.offset(index + 1));
         let bytes = &self.bytes[at..end];
@@ -225,7 +225,7 @@ impl<'a> Flat<'a> {
         let length = u16::from_le_bytes([bytes[8], bytes[9]]) & !REPEATS;
         let length = usize::from(length);
         let key_end = ENTRY_HEAD_BYTES + length;
-        Entry {
+        FlatEntry {
             key: KeyRef::new(&bytes[ENTRY_HEAD_BYTES..key_end], Trailer(trailer)),
             value_start: at + key_end,
             end,

@@ -66,7 +66,7 @@ pub(in crate::sstable) struct StoredEntry<'a> {
 
 /// One entry as it lies in the block.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct EntryLayout {
     pub(super) shared: usize,
     pub(super) suffix_start: usize,
     pub(super) suffix_end: usize,
@@ -159,7 +159,7 @@ impl<'a> Stored<'a> {
 
     /// The ranges of the entry at `at < entries_end`.
     #[inline]
-    pub(super) fn decode(self, at: usize) -> Result<Entry, Damage> {
+    pub(super) fn decode(self, at: usize) -> Result<EntryLayout, Damage> {
         decode_entry(&self.bytes[..self.entries_end()], at)
     }
 
@@ -290,7 +290,7 @@ fn check_restarts(bytes: &[u8]) -> Result<u32, Damage> {
 
 /// Decodes the entry at `at`, which is less than the length of `entries`; every range in it lies within them.
 #[inline(always)]
-fn decode_entry(entries: &[u8], at: usize) -> Result<Entry, Damage> {
+fn decode_entry(entries: &[u8], at: usize) -> Result<EntryLayout, Damage> {
     debug_assert!(
         at < entries.len(),
         "STORED-1: an entry begins before the end of all"
@@ -320,7 +320,7 @@ fn decode_entry(entries: &[u8], at: usize) -> Result<Entry, Damage> {
         value_start + value as usize <= entries.len(),
         "STORED-1: the value lies within the entries"
     );
-    Ok(Entry {
+    Ok(EntryLayout {
         shared: usize::try_from(shared).map_err(|_| Damage { at, what })?,
         suffix_start,
         suffix_end,

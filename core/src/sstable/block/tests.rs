@@ -118,7 +118,7 @@ fn a_lookup_and_a_seek_read_restart_points_and_one_stretch_only() {
 }
 
 #[test]
-fn damage_to_restart_points_is_told_with_its_byte() {
+fn damage_to_restart_points_is_reported_with_its_byte() {
     let refused = |bytes: &[u8]| {
         Block::unchecked(bytes.to_vec(), &Arc::default())
             .err()

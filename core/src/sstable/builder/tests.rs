@@ -57,7 +57,7 @@ fn properties_of(file: &dyn File) -> Properties {
 
 /// TABLE-10. The facts about a table come from its blocks alone; the added entries are counted separately.
 #[test]
-fn facts_told_of_the_blocks_that_are_not_those_of_what_was_added_are_noticed() {
+fn facts_stated_of_the_blocks_that_are_not_those_of_what_was_added_are_noticed() {
     let written = |spoil: fn(&mut Tally)| {
         let mut builder = builder(plain(4096));
         for (key, number) in [(b"a", 9), (b"a", 7), (b"b", 8)] {

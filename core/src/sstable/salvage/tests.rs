@@ -152,7 +152,7 @@ impl Subject {
 }
 
 /// The losses as (start, end, key before, key after).
-fn told(lost: &[LostBlocks]) -> Vec<(u64, u64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn ranges(lost: &[LostBlocks]) -> Vec<(u64, u64, Option<Vec<u8>>, Option<Vec<u8>>)> {
     lost.iter()
         .map(|lost| {
             (
@@ -177,7 +177,7 @@ fn of_an_intact_table_everything_is_answered() {
 }
 
 #[test]
-fn damaged_blocks_are_told_by_their_range_and_the_keys_around_it() {
+fn damaged_blocks_are_reported_by_their_range_and_the_keys_around_it() {
     let all: Vec<usize> = (0..8).collect();
     for first in 0..8 {
         for last in first..8 {
@@ -194,14 +194,14 @@ fn damaged_blocks_are_told_by_their_range_and_the_keys_around_it() {
                 first.checked_sub(1).map(key),
                 (last < 7).then(|| key(last + 1)),
             );
-            assert_eq!(told(&lost), [expected], "{first} to {last}");
+            assert_eq!(ranges(&lost), [expected], "{first} to {last}");
             assert_eq!(lost[0].error.kind(), ErrorKind::Corruption);
         }
     }
 }
 
 #[test]
-fn damaged_blocks_with_an_intact_one_between_are_told_apart() {
+fn damaged_blocks_with_an_intact_one_between_are_reported_apart() {
     let mut subject = Subject::small();
     for block in [1, 2, 4, 6] {
         subject.spoil_block(block);
@@ -224,7 +224,7 @@ fn damaged_blocks_with_an_intact_one_between_are_told_apart() {
         )
     };
     assert_eq!(
-        told(&lost),
+        ranges(&lost),
         [
             (0, at(1).0, None, None),
             (at(1).0, at(2).1, Some(key(0)), Some(key(3))),
@@ -264,7 +264,7 @@ fn a_damaged_header_and_footer_without_a_manifest_lose_the_table_as_a_whole() {
     subject.spoil_footer();
     let (table, lost) = subject.salvage(None);
     subject.assert_has(table, &[]);
-    assert_eq!(told(&lost), [(0, subject.bytes.len() as u64, None, None)]);
+    assert_eq!(ranges(&lost), [(0, subject.bytes.len() as u64, None, None)]);
     // The manifest names the id, so nothing is lost.
     let (table, lost) = subject.salvage(subject.known());
     subject.assert_has(table, &[0, 1, 2, 3, 4, 5, 6, 7]);
@@ -290,7 +290,7 @@ fn without_an_index_everything_up_to_the_first_damage_is_found() {
             let from = subject.blocks[damaged].offset;
             let after = damaged.checked_sub(1).map(key);
             let rest = (from, subject.bytes.len() as u64, after, None);
-            assert_eq!(told(&lost), [rest], "block {damaged}");
+            assert_eq!(ranges(&lost), [rest], "block {damaged}");
         }
     }
 }
@@ -327,7 +327,7 @@ fn a_file_cut_anywhere_answers_the_blocks_before_the_cut() {
             lost.len() == 1 || lost.is_empty() && intact.len() == 8,
             "{length}"
         );
-        for (start, end, ..) in told(&lost) {
+        for (start, end, ..) in ranges(&lost) {
             let from = intact.last().map_or(whole.blocks[0].offset, |&block| {
                 whole.blocks[block].end().unwrap()
             });
@@ -337,13 +337,13 @@ fn a_file_cut_anywhere_answers_the_blocks_before_the_cut() {
 }
 
 #[test]
-fn a_missing_file_is_told_and_no_error() {
+fn a_missing_file_is_reported_and_no_error() {
     let subject = Subject::small();
     let mut lost = Vec::new();
     let path = Path::new("/db/000002.sst");
     let table = salvage(&subject.env, path, None, &mut lost).unwrap();
     assert!(table.is_none());
-    assert_eq!(told(&lost), [(0, 0, None, None)]);
+    assert_eq!(ranges(&lost), [(0, 0, None, None)]);
     assert_eq!(lost[0].error.kind(), ErrorKind::Io);
 }
 
@@ -419,7 +419,7 @@ fn a_block_that_does_not_decode_is_lost_with_the_byte_that_is_wrong() {
 
 /// SALVAGE-4.
 #[test]
-fn what_the_properties_say_of_the_entries_is_told_beside_what_was_found() {
+fn what_the_properties_say_of_the_entries_is_reported_beside_what_was_found() {
     let (env, path, file_id) = (MemEnv::new(), Path::new("/000007.sst"), 7);
     let file = env.create_new(path).unwrap();
     let options = TableOptions::default();
@@ -482,7 +482,7 @@ fn what_the_properties_say_of_the_entries_is_told_beside_what_was_found() {
 }
 
 #[test]
-fn what_a_table_says_of_its_entries_is_told_with_their_sum_if_it_has_one() {
+fn what_a_table_says_of_its_entries_is_reported_with_their_sum_if_it_has_one() {
     let said = |terms| Said {
         entries: 5,
         tombstones: 2,

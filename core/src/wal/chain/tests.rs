@@ -229,7 +229,7 @@ fn a_log_that_lacks_numbers_goes_on_only_if_tables_have_them() {
 
 /// CHAIN-7.
 #[test]
-fn a_log_reaches_as_far_as_it_or_the_file_beside_it_was_told_to_be_synced() {
+fn a_log_reaches_as_far_as_it_or_the_file_beside_it_states_to_be_synced() {
     let log = header(1, Predecessor::default());
     let mut expected = expected(1);
     let path = log_path(Path::new(DIR), FileNumber(1));

@@ -250,7 +250,7 @@ fn a_chain_needs_its_first_log_and_the_synced_one_and_may_have_none() {
 }
 
 #[test]
-fn a_batch_that_cannot_be_decoded_is_told_by_its_place_and_keeps_its_kind_if_it_is_newer() {
+fn a_batch_that_cannot_be_decoded_is_reported_by_its_place_and_keeps_its_kind_if_it_is_newer() {
     for (payload, kind) in [
         (&b"\x02"[..], ErrorKind::Corruption),
         (b"\x02\x00\x01\x00\x00\x00\x00", ErrorKind::Unsupported),

@@ -148,7 +148,7 @@ fn a_destroy_of_a_directory_that_stays_is_durable_too() {
 }
 
 #[test]
-fn a_failed_operation_is_told_and_destroying_again_finishes() {
+fn a_failed_operation_is_reported_and_destroying_again_finishes() {
     let mut failures = 0;
     for nth in 0.. {
         let (disk, env) = example();

@@ -63,6 +63,10 @@ impl Logs {
         }
         let cut_off = chain.cut_off();
         search.readers.retain(|number, _| !cut_off.contains(number));
+        debug_assert!(
+            search.readers.keys().all(|number| expected.needs(*number)),
+            "REPAIR-8: a log under another name is not needed by that name"
+        );
         search.note_unread(manifest.last_sequence.max(in_tables));
         search.check_start();
         Ok(Logs {

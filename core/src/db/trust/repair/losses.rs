@@ -23,7 +23,7 @@ pub(super) fn user_key_of(key: KeyRef<'_>) -> Result<Vec<u8>> {
 }
 
 /// Notes in `loss` the keys and numbers of a lost table.
-pub(super) fn tell_range(loss: &mut Loss, info: &TableInfo) -> Result<()> {
+pub(super) fn note_range(loss: &mut Loss, info: &TableInfo) -> Result<()> {
     loss.smallest_key = Some(user_key_of(info.smallest_key())?);
     loss.largest_key = Some(user_key_of(info.largest_key())?);
     loss.first_sequence = Some(info.smallest_sequence);

@@ -21,9 +21,9 @@ pub(super) fn merge(
 ) -> Result<Vec<(usize, TableInfo)>> {
     let read = tables.iter().map(|table| table.sum).sum();
     let (mut shadowed, mut tombstones) = (Sum::default(), Sum::default());
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<TableRun> = Vec::new();
     for tables in into_runs(tables) {
-        runs.push(Run::new(env, tables)?);
+        runs.push(TableRun::new(env, tables)?);
     }
     let mut last: Option<Vec<u8>> = None;
     loop {
@@ -33,6 +33,10 @@ pub(super) fn merge(
             break;
         };
         let (key, value) = (run.key(), run.value());
+        debug_assert!(
+            last.as_deref().is_none_or(|last| last <= key.user_key),
+            "SAVED-2: a merge ascends"
+        );
         if last.as_deref() == Some(key.user_key) {
             shadowed.add_entry(key.user_key, key.trailer, value);
         } else {
@@ -68,14 +72,14 @@ fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()
 }
 
 /// Tables one after the other: no key of one is at or after a key of the next.
-struct Run {
+struct TableRun {
     tables: std::vec::IntoIter<SalvagedTable>,
     current: Option<SalvageIterator>,
 }
 
-impl Run {
-    fn new(env: &dyn Env, tables: Vec<SalvagedTable>) -> Result<Run> {
-        let mut run = Run {
+impl TableRun {
+    fn new(env: &dyn Env, tables: Vec<SalvagedTable>) -> Result<TableRun> {
+        let mut run = TableRun {
             tables: tables.into_iter(),
             current: None,
         };
@@ -108,6 +112,7 @@ impl Run {
     }
 
     fn next(&mut self, env: &dyn Env) -> Result<()> {
+        debug_assert!(self.valid(), "REPAIR-7: the entry was read");
         if let Some(current) = &mut self.current {
             current.next(env)?;
             if !current.valid() {
@@ -132,6 +137,11 @@ fn into_runs(mut tables: Vec<SalvagedTable>) -> Vec<Vec<SalvagedTable>> {
             None => runs.push(vec![table]),
         }
     }
+    debug_assert!(
+        runs.iter()
+            .all(|run| run.is_sorted_by(|one, next| one.largest_key() < next.smallest_key())),
+        "SAVED-2: a run ascends"
+    );
     runs
 }
 

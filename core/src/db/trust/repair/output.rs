@@ -57,6 +57,10 @@ impl<'a> Output<'a> {
     /// Writes all entries of `memtable` to a temporary table, which is not part of the new database. Returns its
     /// path, or `None` if there are no entries.
     pub(super) fn write_temporary(&mut self, memtable: &Arc<Memtable>) -> Result<Option<PathBuf>> {
+        debug_assert!(
+            self.open.is_none() && self.written.is_empty(),
+            "SAVED-2: temporary tables come before the merge"
+        );
         let mut entries = memtable.iter();
         entries.seek_to_first()?;
         if !entries.valid() {
@@ -106,6 +110,12 @@ impl<'a> Output<'a> {
 
     fn complete(&mut self) -> Result<()> {
         if let Some(open) = self.open.take() {
+            debug_assert!(
+                self.written
+                    .last()
+                    .is_none_or(|(_, before)| before.number < open.number),
+                "SAVED-1: each table has a number of its own"
+            );
             let table = TableInfo::new(open.number, open.file_id, open.builder.finish()?);
             self.written.push((LEVELS - 1, table));
         }

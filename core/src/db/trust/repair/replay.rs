@@ -93,6 +93,10 @@ impl<'a, 'o> Replay<'a, 'o> {
                 }
             };
             let (offset, end, first) = (record.offset, record.end, record.first_sequence);
+            debug_assert!(
+                reached <= offset && offset < end,
+                "REPAIR-9: each part of a log is read once"
+            );
             reached = end;
             match last_of(&path, &record, &mut numbers) {
                 Ok(last) => {
@@ -191,6 +195,10 @@ impl<'a, 'o> Replay<'a, 'o> {
     fn flush(&mut self) -> Result<()> {
         if let Some(loader) = self.memtable.take() {
             let memtable = loader.finish()?;
+            debug_assert!(
+                memtable.sum().entries() == memtable.entries(),
+                "REPAIR-7: the sum has every entry that was read"
+            );
             if let Some(path) = self.output.write_temporary(&memtable)? {
                 self.tables.push((path, memtable.sum()));
             }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use super::losses::{refuse_newer, tell_range, user_key_of};
+use super::losses::{note_range, refuse_newer, user_key_of};
 use crate::content::Sum;
 use crate::db::trust::report::{Loss, RepairReport};
 use crate::env::Env;
@@ -143,7 +143,7 @@ impl<'a> Survey<'a> {
         };
         let mut loss = Loss::new(path.to_path_buf(), 0, 0, &Error::corruption(path, 0, what));
         if let Some(info) = info {
-            tell_range(&mut loss, info)?;
+            note_range(&mut loss, info)?;
         }
         self.report.add(loss);
         Ok(())
@@ -175,7 +175,7 @@ fn missing_table(dir: &Path, info: &TableInfo, is_complete: bool) -> Result<Loss
         false => "the table is missing; perhaps an edit that cannot be read had replaced it",
     };
     let mut loss = Loss::new(path.clone(), 0, 0, &Error::corruption(&path, 0, what));
-    tell_range(&mut loss, info)?;
+    note_range(&mut loss, info)?;
     Ok(loss)
 }
 

@@ -126,7 +126,7 @@ fn a_log_that_the_manifest_needs_is_missed_and_one_that_was_flushed_is_not() {
 
 /// REPAIR-6.
 #[test]
-fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_told() {
+fn a_table_that_is_not_what_the_manifest_says_gives_all_it_has_and_is_reported() {
     for spoil in [
         (|info| info.content_sum = Some(7)) as fn(&mut TableInfo),
         |info| info.entries += 1,

@@ -26,7 +26,10 @@ impl Database {
             false => vec![active],
         };
         let expected = self.tree.expected_logs();
-        while next.number.0 != 0 && expected.needs(next.number) {
+        let mut before = active.number;
+        // Numbers fall from log to log (CHAIN-2). If a header says otherwise, that is where the chain begins.
+        while next.number.0 != 0 && next.number < before && expected.needs(next.number) {
+            before = next.number;
             logs.push(next);
             let path = log_path(self.context.dir(), next.number);
             match Reader::open(self.context.env(), &path, next.number) {

@@ -125,6 +125,7 @@ impl Walk<'_> {
 
     fn tell(&mut self) -> Result<ControlFlow<()>> {
         self.database.context.check_open()?;
+        debug_assert!(self.reported <= self.at.bytes_done, "progress only grows");
         self.reported = self.at.bytes_done;
         Ok((self.progress)(self.at))
     }

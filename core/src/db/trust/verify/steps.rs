@@ -60,6 +60,10 @@ impl Walk<'_> {
             snapshot,
             superversion,
         };
+        debug_assert!(
+            moment.number() <= database.order.last(),
+            "VERIFY-5: every write that is read has been published"
+        );
         let version = moment.superversion.version();
         let in_tables = version.all_files().map(|(_, file)| file.size).sum::<u64>();
         let of_logs = logs.iter().map(|log| log.length).sum::<u64>();
@@ -87,6 +91,10 @@ impl Walk<'_> {
             return Ok(ControlFlow::Break(()));
         }
         self.at.bytes_done = end;
+        debug_assert!(
+            self.at.bytes_done == self.at.bytes_total,
+            "the parts add up to the announced bytes"
+        );
         self.tell()
     }
 

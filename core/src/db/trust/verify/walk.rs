@@ -67,6 +67,10 @@ pub(super) fn walk(
             Way::Backward => entries.prev()?,
         }
     }
+    debug_assert!(
+        walked.seen.entries() <= walked.all.entries(),
+        "READS-2: a reader sees only what is there"
+    );
     let ended = walking(walked.bytes - reported)?;
     Ok(ended.is_continue().then_some(walked))
 }

@@ -1,6 +1,6 @@
 //! Compares a backward cursor with the expected pairs, run by run.
 
-use super::message::Place;
+use super::message::ShownPosition;
 use super::pair::add_pair;
 use super::readers::Pairs;
 use crate::content::Sum;
@@ -16,7 +16,7 @@ pub(super) const RUN_PAIRS: u64 = 4096;
 /// A cursor that walks each run of expected pairs backward, and one step beyond it.
 pub(super) struct Backward<C> {
     cursor: C,
-    run: Run,
+    run: PairRun,
     /// The last key before the run.
     before: Option<Vec<u8>>,
     differs: bool,
@@ -24,14 +24,14 @@ pub(super) struct Backward<C> {
 
 /// A run of pairs.
 #[derive(Default)]
-struct Run {
+struct PairRun {
     first: Vec<u8>,
     last: Vec<u8>,
     sum: Sum,
     bytes: u64,
 }
 
-impl Run {
+impl PairRun {
     fn is_full(&self) -> bool {
         self.bytes >= RUN_BYTES || self.sum.puts >= RUN_PAIRS
     }
@@ -41,7 +41,7 @@ impl<C: Pairs> Backward<C> {
     pub(super) fn new(cursor: C) -> Backward<C> {
         Backward {
             cursor,
-            run: Run::default(),
+            run: PairRun::default(),
             before: None,
             differs: false,
         }
@@ -64,6 +64,10 @@ impl<C: Pairs> Backward<C> {
             self.before = Some(std::mem::take(&mut self.run).last);
         }
         let run = &mut self.run;
+        debug_assert!(
+            run.sum.puts == 0 || &run.last[..] < key,
+            "READS-3: the expected pairs ascend"
+        );
         if run.sum.puts == 0 {
             memory::replace(&mut run.first, key, "a key")?;
         }
@@ -85,6 +89,12 @@ impl<C: Pairs> Backward<C> {
     /// Walks a run of pairs. If the cursor is on an entry, it should be the last pair of the run.
     fn look(&mut self, mut found: bool, differences: &mut Vec<String>) -> Result<()> {
         let run = &self.run;
+        debug_assert!(
+            self.before
+                .as_ref()
+                .is_none_or(|before| *before < run.first),
+            "READS-3: a run begins behind the one before"
+        );
         let mut sum = Sum::default();
         let is_at_last = found && self.cursor.key() == run.last;
         while found && run.sum.puts > 0 && self.cursor.key() >= &run.first[..] {
@@ -105,7 +115,7 @@ impl<C: Pairs> Backward<C> {
             run.sum.puts,
         );
         if next != self.before.as_deref() {
-            let (next, before) = (Place(next), Place(self.before.as_deref()));
+            let (next, before) = (ShownPosition(next), ShownPosition(self.before.as_deref()));
             difference.push_str(&format!("; and then {next}, where {before} is next"));
         }
         differences.push(difference);

@@ -39,6 +39,10 @@ impl<I: InternalIterator> Expected<I> {
         number: SequenceNumber,
         past: Option<SequenceNumber>,
     ) -> Expected<I> {
+        debug_assert!(
+            past.is_none_or(|past| past < number),
+            "READS-3: the past is before the present"
+        );
         Expected {
             entries,
             number,

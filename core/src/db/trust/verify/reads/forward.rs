@@ -29,6 +29,10 @@ impl<C: Pairs> Forward<C> {
         value: &[u8],
         differences: &mut Vec<String>,
     ) -> Result<()> {
+        debug_assert!(
+            self.last.as_deref().is_none_or(|last| last < key),
+            "READS-3: the expected pairs ascend"
+        );
         if !self.differs {
             let cursor = &mut self.cursor;
             let found = cursor.next()?;

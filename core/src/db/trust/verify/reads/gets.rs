@@ -65,6 +65,10 @@ impl<L: Lookups> Gets<L> {
             std::mem::take(&mut self.pairs),
         );
         self.bytes = 0;
+        debug_assert!(
+            keys.len() == pairs.len() && keys.len() <= TOGETHER,
+            "READS-3: each key has its expected pair"
+        );
         let mut answers: Vec<_> = (pairs.iter())
             .map(|pair| match pair {
                 Some(_) => Answer::Missing,

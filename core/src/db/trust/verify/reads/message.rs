@@ -28,11 +28,14 @@ pub(super) fn wrong_step(
         None => "the beginning".to_owned(),
     };
     match expected == found {
-        true => format!("{cursor} finds a different value under {}", Place(found)),
+        true => format!(
+            "{cursor} finds a different value under {}",
+            ShownPosition(found)
+        ),
         false => format!(
             "{cursor} finds {} after {previous}, but {} is next",
-            Place(found),
-            Place(expected)
+            ShownPosition(found),
+            ShownPosition(expected)
         ),
     }
 }
@@ -50,9 +53,9 @@ pub(super) fn wrong_answer(call: &str, key: &[u8], bytes: Option<usize>, answer:
 }
 
 /// A cursor's position, for a message.
-pub(super) struct Place<'a>(pub(super) Option<&'a [u8]>);
+pub(super) struct ShownPosition<'a>(pub(super) Option<&'a [u8]>);
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for ShownPosition<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(key) => Shown(key).fmt(f),

@@ -36,6 +36,10 @@ impl<C: Pairs, L: Lookups> Past<C, L> {
         value: Option<&[u8]>,
         differences: &mut Vec<String>,
     ) -> Result<()> {
+        debug_assert!(
+            decided.is_now || decided.is_then,
+            "READS-3: an entry that decides nothing is passed over"
+        );
         let before = self.undecided.take();
         if decided.is_now {
             self.absent(before, differences)?;

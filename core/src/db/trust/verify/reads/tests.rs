@@ -530,7 +530,7 @@ fn a_walk_counts_every_entry_in_both_ways_and_those_that_can_be_seen_apart() {
 }
 
 #[test]
-fn where_two_walks_part_is_told_by_the_keys_around_it() {
+fn where_two_walks_part_is_reported_by_the_keys_around_it() {
     let mut whole = Case::of(100).entries;
     assert_eq!(
         first_difference(&mut whole.clone(), &mut whole).unwrap(),

@@ -77,7 +77,7 @@ struct Failure<'a> {
 }
 
 /// Operations that may fail in a call that succeeds.
-struct Bearable {
+struct MayHide {
     reason: &'static str,
     operations: &'static [Call],
     kinds: &'static [Kind],
@@ -89,10 +89,10 @@ struct Bearable {
 /// manifest in use, or of a directory for their names; a failed write of any of them; a failed read of a table, a
 /// manifest or CURRENT, unless it only looks for proof of which engine owns a directory; a failed lock; a failed
 /// creation of a directory.
-const BEARABLE: [Bearable; 13] = [
+const MAY_HIDE: [MayHide; 13] = [
     // A full disk stops puts and nothing else (docs/durability.md): an operation that finds no space draws on the
     // reserve and tries again. The last try is judged by itself.
-    Bearable {
+    MayHide {
         reason: "drawn on the reserve",
         operations: &[Call::Write, Call::Create, Call::Rename],
         kinds: &[
@@ -114,7 +114,7 @@ const BEARABLE: [Bearable; 13] = [
     },
     // Without room for a new manifest the edit goes to the manifest that the open found, or to the one that has grown
     // long. The sync of that manifest covers all of it (`VersionSet::persist`).
-    Bearable {
+    MayHide {
         reason: "the old manifest serves",
         operations: &[
             Call::Random,
@@ -138,7 +138,7 @@ const BEARABLE: [Bearable; 13] = [
     },
     // Zeros ahead of the records spare syncs the file's length. If they are missing, the next record's write reports
     // the fault.
-    Bearable {
+    MayHide {
         reason: "zeros ahead of a log",
         operations: &[Call::Write],
         kinds: &[Kind::Log],
@@ -149,13 +149,13 @@ const BEARABLE: [Bearable; 13] = [
         },
     },
     // A log can do without a file made ahead (decision 0032).
-    Bearable {
+    MayHide {
         reason: "a log made ahead",
         operations: &[Call::Create, Call::Write, Call::Sync, Call::Rename],
         kinds: &[Kind::BlankLog],
         condition: |_| true,
     },
-    Bearable {
+    MayHide {
         reason: "a log made ahead",
         operations: &[Call::Open],
         kinds: &[Kind::Log],
@@ -166,14 +166,14 @@ const BEARABLE: [Bearable; 13] = [
     },
     // The engine reserves space again after each flush and compaction, and before the next put. Only a full disk
     // refuses it.
-    Bearable {
+    MayHide {
         reason: "space set aside",
         operations: &[Call::Create, Call::SetLen],
         kinds: &[Kind::Reserve],
         condition: |_| true,
     },
     // The synced position of the newest log matters only to an open after damage (decision 0029).
-    Bearable {
+    MayHide {
         reason: "a note of the synced length",
         operations: &[
             Call::Look,
@@ -188,7 +188,7 @@ const BEARABLE: [Bearable; 13] = [
     // The reserve also asks how much space is free, and a flush lists the logs that it may remove. An open has to list
     // its files: only its last look, at the free space, may fail; after it the open reserves space. If the open of a
     // copy overlooks a file, the comparison with the copy shows it.
-    Bearable {
+    MayHide {
         reason: "free space, old logs",
         operations: &[Call::Look],
         kinds: &[Kind::Directory],
@@ -203,7 +203,7 @@ const BEARABLE: [Bearable; 13] = [
     },
     // The engine gives no number out twice, so files that nobody needs do no harm, and the next open removes them.
     // `destroy` is different: it begins by renaming CURRENT.
-    Bearable {
+    MayHide {
         reason: "removal of what nobody needs",
         operations: &[Call::Remove],
         kinds: &[Kind::Table, Kind::Log, Kind::BlankLog, Kind::Manifest],
@@ -215,7 +215,7 @@ const BEARABLE: [Bearable; 13] = [
         },
     },
     // The engine looks for a manifest before it removes it.
-    Bearable {
+    MayHide {
         reason: "removal of what nobody needs",
         operations: &[Call::Look],
         kinds: &[Kind::Manifest],
@@ -226,7 +226,7 @@ const BEARABLE: [Bearable; 13] = [
         },
     },
     // A checkpoint copies where a file system has no links.
-    Bearable {
+    MayHide {
         reason: "copied instead of linked",
         operations: &[Call::Link],
         kinds: &[Kind::Table],
@@ -238,7 +238,7 @@ const BEARABLE: [Bearable; 13] = [
         },
     },
     // The records before a bad sector of a log count: the engine reads them again, in smaller pieces.
-    Bearable {
+    MayHide {
         reason: "a log read again",
         operations: &[Call::Read],
         kinds: &[Kind::Log],
@@ -249,7 +249,7 @@ const BEARABLE: [Bearable; 13] = [
     },
     // Any of several files can prove which engine owns a directory. The open has read CURRENT already, to see that no
     // other engine wrote it.
-    Bearable {
+    MayHide {
         reason: "proved by another file",
         operations: &[Call::Look, Call::Open, Call::Read],
         kinds: &[Kind::Current],
@@ -274,7 +274,7 @@ pub fn reason(asked: &[Asked], at: usize) -> Option<&'static str> {
         after: &asked[at + 1..],
     };
     let kind = Kind::of(&failure.failed.path);
-    let row = BEARABLE.iter().find(|row| {
+    let row = MAY_HIDE.iter().find(|row| {
         row.operations.contains(&failure.failed.operation)
             && row.kinds.contains(&kind)
             && (row.condition)(&failure)

@@ -322,8 +322,8 @@ fn write_every_form(dir: &Path, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> DB 
     db
 }
 
-/// With `AIDB_UPDATE_GOLDEN=1` replaces the golden database of format 2 with the new one: only for a change of the format
-/// before it is released.
+/// With `AIDB_UPDATE_GOLDEN=1` replaces the golden database of format 2 with the new one: only for a change of the
+/// format before it is released.
 #[test]
 fn the_golden_database_of_format_2_has_every_form_and_so_does_one_written_today() {
     let (dir, entries) = copy(1);

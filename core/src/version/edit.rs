@@ -108,8 +108,8 @@ impl VersionEdit {
         self.removed.push((level, number));
     }
 
-    /// Appends the encoded edit. The features come first, because an unknown one may be why a reader does not understand
-    /// what follows.
+    /// Appends the encoded edit. The features come first, because an unknown one may be why a reader does not
+    /// understand what follows.
     pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
         self.features.encode_to(TAG_FEATURE, out);
         let mut number = |tag: u64, value: Option<u64>| {

@@ -2,8 +2,8 @@
 //!
 //! Layout: docs/format.md, "Version edit", field 12.
 //!
-//! * FEATURE-1  The edit that names a feature is durable before, or with, the first record or table that needs it. Every
-//!              later manifest, checkpoint and repaired database names it again.
+//! * FEATURE-1  The edit that names a feature is durable before, or with, the first record or table that needs it.
+//!              Every later manifest, checkpoint and repaired database names it again.
 //! * FEATURE-2  A build that does not know a feature refuses the database. Only `inspect` reads its manifest.
 
 use std::collections::BTreeSet;

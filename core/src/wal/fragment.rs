@@ -94,7 +94,8 @@ pub(super) struct FragmentHeader {
     /// The length of the payload as it is stored.
     pub(super) length: u16,
     pub(super) fragment_type: FragmentType,
-    /// Whether the record's payload begins with [`HEADER_OF_ONE`](crate::batch::HEADER_OF_ONE), which is not stored. Only for full fragments.
+    /// Whether the record's payload begins with [`HEADER_OF_ONE`](crate::batch::HEADER_OF_ONE), which is not stored.
+    /// Only for full fragments.
     pub(super) is_bare: bool,
     pub(super) first_sequence: SequenceNumber,
     pub(super) synced: Synced,

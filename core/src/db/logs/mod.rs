@@ -139,8 +139,8 @@ impl Logs {
         self.needs.add(oldest)
     }
 
-    /// The oldest log that any tree needs, if `tree` needs only those from `oldest` on (NEEDS-1). One thread flushes, so
-    /// the other trees need the same logs until it has made this durable.
+    /// The oldest log that any tree needs, if `tree` needs only those from `oldest` on (NEEDS-1). One thread flushes,
+    /// so the other trees need the same logs until it has made this durable.
     pub(super) fn oldest_if(&self, tree: TreeId, oldest: FileNumber) -> FileNumber {
         self.needs.oldest_if(tree, oldest)
     }

@@ -1,6 +1,6 @@
 //! `Needs`: which logs have writes that are in no durable table yet, of any tree.
 //!
-//! * NEEDS-1  The manifest begins the logs with the oldest one that any tree needs, and no log from there on is removed.
+//! * NEEDS-1  The manifest begins the logs with the oldest one that any tree needs. No log from there on is removed.
 //! * NEEDS-2  The logs that a tree needs only get newer.
 
 use crate::key::FileNumber;

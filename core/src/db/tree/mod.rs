@@ -1,8 +1,8 @@
 //! The tree: memtables and tables, the superversion that readers see, flushes and compactions.
 //!
-//! There is one value for each tree. It gives commits the memtables to insert into. Of the logs it knows which is the
-//! oldest with a record of each memtable, so that a flush can say which of them this tree no longer needs. Caches, logs,
-//! the manifest and file numbers are those of the database, and its trees share them.
+//! There is one value for each tree. It gives commits the memtables to insert into. For each memtable it knows the
+//! oldest log with a record of it, so that a flush can say which logs this tree no longer needs. Caches, logs, the
+//! manifest and file numbers are those of the database, and its trees share them.
 //!
 //! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a
 //! get loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns the

@@ -201,6 +201,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &[
             "identity",
             "set salvage",
+            "current",
             "foreign builder iter manifest",
             "mod",
             "access lookup file ends bounds",
@@ -208,6 +209,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "features table_info",
             "field",
         ],
+    ),
+    (
+        "version/manifest",
+        &["reader", "writer", "slot", "head record", "mod"],
     ),
     (
         "wal",

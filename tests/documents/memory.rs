@@ -72,17 +72,17 @@ const EXCEPTIONS: [(&str, &str, &str); 16] = [
         "small, of one size",
     ),
     (
-        "version/manifest.rs",
+        "version/manifest/head.rs",
         "with_capacity(HEAD_BYTES)",
         "small, of one size",
     ),
     (
-        "version/manifest.rs",
+        "version/manifest/slot.rs",
         "with_capacity(SLOT_BYTES)",
         "small, of one size",
     ),
     (
-        "version/manifest.rs",
+        "version/manifest/record.rs",
         "vec![0; RECORD_HEADER_BYTES]",
         "small, of one size",
     ),

@@ -1,6 +1,6 @@
 //! Manifests, their edits, and CURRENT. Layout: docs/format.md, "Manifest", "Version edit", "CURRENT".
 //!
-//! Elsewhere: reading them (`version/manifest.rs`, `version/edit.rs`), and applying edits
+//! Elsewhere: reading them (`version/manifest/`, `version/current.rs`, `version/edit.rs`), and applying edits
 //! (`version/builder.rs`).
 
 use std::path::Path;

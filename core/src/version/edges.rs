@@ -1,9 +1,8 @@
 //! Versions and their manifest, one field and one damage at a time: what recovery requires, what a failed edit
 //! leaves, and what a repair can still read.
 
-use super::manifest::{
-    ManifestWriter, RECORDS_OFFSET, encoded_record, read_current, set_current, snapshot_records,
-};
+use super::current::{read_current, set_current};
+use super::manifest::{ManifestWriter, RECORDS_OFFSET, encoded_record, snapshot_records};
 use super::tests::{Bench, Entries, build, insert};
 use super::*;
 use crate::env::{Call, Env, Fault, FaultEnv, MemEnv};

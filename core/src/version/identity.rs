@@ -16,9 +16,10 @@
 
 use std::path::Path;
 
+use super::current::begins_current;
 use super::ends::{head_of, tail_of};
 use super::foreign::{engine, engine_of_file, names_a_comparator, names_a_manifest};
-use super::manifest::{begins_current, begins_manifest};
+use super::manifest::begins_manifest;
 use super::salvage::salvage;
 use super::set::FIRST_MANIFEST;
 use crate::env::{Env, PathKind};

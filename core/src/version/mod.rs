@@ -16,7 +16,8 @@
 //! * `bounds.rs`    short bounds of tables with long keys
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `table_info.rs`  the facts about a table in an edit   * `field.rs`  reads fields of an edit
-//! * `file.rs`      a live file, counted         * `manifest.rs` edits on disk, CURRENT
+//! * `file.rs`      a live file, counted         * `manifest/`   edits on disk
+//! * `current.rs`   which manifest is in use
 //! * `features.rs`  what a reader must know besides the format version
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
@@ -26,6 +27,7 @@
 mod access;
 mod bounds;
 mod builder;
+mod current;
 mod edit;
 mod ends;
 mod features;
@@ -53,6 +55,7 @@ use crate::sync::Arc;
 pub(crate) use access::{Access, InMemory, Reading};
 pub(crate) use bounds::shorten;
 pub(crate) use builder::Builder;
+pub(crate) use current::read_current_at;
 pub(crate) use edit::{LEVELS, VersionEdit};
 pub(crate) use features::Features;
 pub(crate) use file::{FileMeta, ObsoleteFiles};
@@ -62,7 +65,7 @@ pub(crate) use identity::{
 pub(crate) use iter::LevelIterator;
 pub(crate) use lookup::Need;
 use lookup::Rest;
-pub(crate) use manifest::{ManifestReader, read_current_at};
+pub(crate) use manifest::ManifestReader;
 pub(crate) use salvage::{Salvage, salvage};
 #[cfg(test)]
 pub(crate) use set::gain_of;

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use super::current::read_current;
 use super::edit::VersionEdit;
 use super::features::Features;
-use super::manifest::{ManifestReader, read_current};
+use super::manifest::ManifestReader;
 use super::table_info::TableInfo;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};

@@ -24,12 +24,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::current::{read_current, set_current};
 use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, VersionEdit};
 use super::features::Features;
 use super::file::ObsoleteFiles;
-use super::manifest::{
-    ManifestReader, ManifestWriter, RECORDS_OFFSET, read_current, set_current, snapshot_records,
-};
+use super::manifest::{ManifestReader, ManifestWriter, RECORDS_OFFSET, snapshot_records};
 use super::table_info::TableInfo;
 use super::{Builder, Version};
 use crate::content::Sum;

@@ -119,7 +119,11 @@ pub const THRESHOLDS: &[Threshold] = &[
     bytes("sstable/iter.rs", "MAX_RESTING_KEY", 64 << 10),
     bytes("sstable/salvage.rs", "SEARCH_BYTES", 256 << 10),
     bytes("version/bounds.rs", "LONG_BOUND_BYTES", 1024),
-    bytes("version/manifest.rs", "SNAPSHOT_RECORD_BYTES", 256 << 10),
+    bytes(
+        "version/manifest/record.rs",
+        "SNAPSHOT_RECORD_BYTES",
+        256 << 10,
+    ),
     count("version/mod.rs", "TOGETHER", 8),
     bytes("version/set.rs", "MIN_ROLL_BYTES", 1 << 20),
     bytes("wal/fragment.rs", "BLOCK_BYTES", 32 << 10),

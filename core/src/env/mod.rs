@@ -171,8 +171,10 @@ pub trait Thread: Send {
 /// for example one that counts or slows down the operations of another one.
 ///
 /// An environment must implement the methods without a default. The defaults are correct for every environment,
-/// but know no symbolic links and no limits; an environment that wraps another should forward them. The engine
-/// wraps the given environment in its own.
+/// but know no symbolic links and no limits; an environment that wraps another should forward them. The hidden
+/// methods are for the engine's own environments alone: code outside cannot call or forward them, and need not,
+/// because the engine wraps the given environment in its own. Only a [`FaultEnv`] that is to model failed syncs
+/// depends on them, so it must wrap the [`MemEnv`] itself.
 pub trait Env: Send + Sync + 'static {
     /// Opens an existing file for reading.
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>>;

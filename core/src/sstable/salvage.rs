@@ -130,6 +130,8 @@ pub(crate) fn salvage(
     };
     table.look_at_all(env, located.blocks, lost)?;
     if let Some(end) = located.end {
+        // The file may end before its first block.
+        let end = end.min(length);
         let what = "no block can be found from here on, and the index is damaged";
         note(Error::corruption(path, end, what), end, length, lost)?;
         table.note_last_key(lost);

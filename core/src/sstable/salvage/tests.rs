@@ -331,7 +331,13 @@ fn a_file_cut_anywhere_answers_the_blocks_before_the_cut() {
             let from = intact.last().map_or(whole.blocks[0].offset, |&block| {
                 whole.blocks[block].end().unwrap()
             });
-            assert_eq!((start, end), (from, length as u64), "{length}");
+            // A file cut within its header used to lose a range that begins behind its end.
+            let end_of_file = length as u64;
+            assert_eq!(
+                (start, end),
+                (from.min(end_of_file), end_of_file),
+                "{length}"
+            );
         }
     }
 }

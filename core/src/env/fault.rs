@@ -218,9 +218,9 @@ impl Faults {
 impl FaultEnv {
     /// Wraps `inner`, without faults yet; `seed` decides what partial writes leave.
     ///
-    /// If `inner` is a [`MemEnv`](super::MemEnv), a sync that fails leaves what a failed sync of a disk leaves: bytes and
-    /// names that may be durable or not, and that no later sync makes durable. With other environments, a failed sync
-    /// changes nothing.
+    /// If `inner` is a [`MemEnv`](super::MemEnv), a sync that fails leaves what a failed sync of a disk leaves: bytes
+    /// and names that may be durable or not, and that no later sync makes durable. With other environments, a failed
+    /// sync changes nothing.
     pub fn new(inner: Arc<dyn Env>, seed: u64) -> FaultEnv {
         FaultEnv {
             inner,

@@ -102,7 +102,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("db/logs", &["mod", "blank_log needs sync_group"]),
-    ("db/order", &["mod", "publish"]),
+    ("db/order", &["stop", "mod", "publish"]),
     ("db/read", &["mod", "cursor", "holds", "source"]),
     ("db/space", &["mod", "policy"]),
     (

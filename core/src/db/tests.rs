@@ -476,6 +476,61 @@ fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
     again.put(b"c", b"3").unwrap();
 }
 
+/// SEAL-1. A panic once the next log exists used to leave the old log with further records, which its successor does not
+/// know, and acknowledged them as synced although nothing had synced them.
+#[test]
+fn a_panic_in_the_middle_of_a_seal_stops_writing_and_loses_nothing() {
+    let mut panics = 0;
+    for nth in 0.. {
+        let env = MemEnv::new();
+        let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+        let left = Arc::new(Mutex::new(None));
+        let (calls, steps) = (Arc::clone(&left), Arc::clone(&left));
+        let pass = |left: &Mutex<Option<u32>>| {
+            let mut left = left.lock();
+            match *left {
+                Some(0) => {
+                    *left = None;
+                    drop(left);
+                    panic!("as asked for");
+                }
+                Some(more) => *left = Some(more - 1),
+                None => {}
+            }
+        };
+        faulty.set_hook(Some(Arc::new(move |_, _: &std::path::Path| pass(&calls))));
+        let mut options = options(&env).env(Arc::new(faulty.clone()));
+        options.step_hook = Some(Arc::new(move |_: &str| pass(&steps)));
+        let db = DB::open("/db", options).unwrap();
+        let sync = WriteOptions::synced();
+        db.put_with(b"a", &[1; 5000], &sync).unwrap();
+        *left.lock() = Some(nth);
+        // The memtable is full, so this seals it.
+        let put = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            db.put_with(b"b", b"2", &sync)
+        }));
+        let panicked = put.is_err();
+        panics += u32::from(panicked);
+        *left.lock() = None;
+        faulty.set_hook(None);
+        let acknowledged = db.put_with(b"c", b"3", &sync).is_ok();
+        let disks = [env.process_crash(), env.power_cut(u64::from(nth))];
+        let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| db.close()));
+        assert!(closed.is_ok(), "{nth}");
+        for disk in disks.into_iter().chain([env]) {
+            let again = open(&disk);
+            assert_eq!(again.get(b"a").unwrap().unwrap(), [1; 5000], "{nth}");
+            let found = |key| again.get(key).unwrap().is_some();
+            assert!(found(b"b") || !matches!(put, Ok(Ok(_))), "{nth}");
+            assert!(found(b"c") || !acknowledged, "{nth}");
+        }
+        if !panicked {
+            break;
+        }
+    }
+    assert!(panics >= 6, "{panics}");
+}
+
 #[test]
 fn a_synced_record_at_the_end_of_a_log_with_an_unsynced_successor_is_no_torn_tail() {
     let env = MemEnv::new();

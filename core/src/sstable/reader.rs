@@ -396,14 +396,14 @@ impl Table {
 
     /// Prefetches what [`Table::may_hold`] reads.
     #[inline]
-    pub(crate) fn has_filter(&self) -> bool {
-        self.filter.is_some()
-    }
-
     pub(crate) fn prefetch_filter(&self, sought: Sought<'_>) {
         if let Some(filter) = &self.filter {
             filter.prefetch(sought.hash);
         }
+    }
+
+    pub(crate) fn has_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     /// About where in the file `user_key` is or would be. Grows with the key.

@@ -72,7 +72,8 @@ impl<'a> Committed<'a> {
 impl ChainReader {
     /// Opens those of `logs` in `dir` that are needed; `None` if the database never had a log.
     ///
-    /// Skips a file without a header, whose creation was never synced. If that log is needed, the chain lacks it.
+    /// Skips a file without a header: it was never durable. If that log is needed, the chain lacks it. A later log may
+    /// name it, if a sync of the header failed, its process was killed, and power was lost after the next open.
     pub(crate) fn open(
         env: &dyn Env,
         dir: &Path,

@@ -2,7 +2,8 @@
 //!
 //! * SEAL-1  The log of the new memtable names its predecessor's number, final length and last sequence number.
 //!           So once such a log may exist, its predecessor gets no more records. If creating the log fails and
-//!           it cannot be removed either, the old log is poisoned, and writing continues only in a newer log.
+//!           it cannot be removed either, the old log is poisoned, and writing continues only in a newer log. A panic
+//!           in between stops all writing.
 //! * SEAL-2  The new log's header is durable, but not yet its directory entry: the sync group syncs that before
 //!           it acknowledges a synced record in the log (SYNC-2), and a flush does so before the manifest names
 //!           the log (FLUSH-2).
@@ -11,6 +12,7 @@
 
 use super::{Commit, Log};
 use crate::db::logs::LogFile;
+use crate::db::order::StopUnlessDone;
 use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::sync::Arc;
@@ -33,6 +35,8 @@ impl Commit {
             log.last_sequence,
             log.file.synced(),
         );
+        // A panic from here on would leave the old log with records that its successor does not know (SEAL-1).
+        let half_done = StopUnlessDone::new(&self.order);
         let writer = match self.logs.create(number, predecessor) {
             Ok(writer) => writer,
             Err(error) => {
@@ -41,6 +45,7 @@ impl Commit {
                 if self.logs.remove(number).is_err() {
                     log.writer.poison(error.clone());
                 }
+                half_done.done();
                 return Err(error);
             }
         };
@@ -65,6 +70,7 @@ impl Commit {
         );
         log.counts.bytes += log.writer.len();
         (log.writer, log.file) = (writer, file);
+        half_done.done();
         log.reserved_up_to = 0;
         log.seals_next = false;
         self.tree.ring();

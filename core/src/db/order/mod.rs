@@ -14,10 +14,12 @@ use crate::snapshot::{Snapshot, SnapshotList};
 use crate::sync::Arc;
 
 use self::publish::Publisher;
+pub(super) use self::stop::StopUnlessDone;
 
 #[cfg(all(test, shuttle))]
 mod models;
 mod publish;
+mod stop;
 
 /// How many allocations a snapshot makes: its pin, and a node of the list.
 const SNAPSHOT_PIECES: usize = 2;

@@ -9,7 +9,7 @@
 use super::Tree;
 use super::superversion::SuperVersion;
 use crate::content::Sum;
-use crate::db::order::Order;
+use crate::db::order::StopUnlessDone;
 use crate::error::Result;
 use crate::version::{Version, VersionEdit};
 
@@ -31,7 +31,7 @@ impl Tree {
         );
         self.context.step("an edit is to be made durable");
         let version = versions.log_and_apply(edit, gained)?;
-        let half_done = StopUnlessShown(&self.order);
+        let half_done = StopUnlessDone::new(&self.order);
         self.context.step("an edit is durable");
         let mut state = self.state.lock();
         let mut next = SuperVersion {
@@ -40,7 +40,7 @@ impl Tree {
         };
         change(&mut next);
         let old = self.show(&mut state, next);
-        std::mem::forget(half_done);
+        half_done.done();
         drop(state);
         self.context.step("an edit is shown");
         drop(versions);
@@ -56,13 +56,4 @@ fn is_same(one: &Version, other: &Version) -> bool {
         files.map(|(level, file)| (level, file.number)).collect()
     };
     numbers(one) == numbers(other)
-}
-
-/// Stops writing if it is dropped, which a panic does (FLUSH-7).
-struct StopUnlessShown<'a>(&'a Order);
-
-impl Drop for StopUnlessShown<'_> {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
 }

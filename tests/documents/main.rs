@@ -9,11 +9,13 @@
 //! * `layers.rs`   modules of `core`, and files in its directories, use only those below; only `env/` touches the
 //!                 system
 //! * `licences.rs` the packages carry the texts of their licences, and those of the linked crates
+//! * `links.rs`    links in documents lead somewhere
 //! * `memory.rs`   `core` allocates memory whose size follows from data in one place
 //! * `mutants.rs`  the accepted mutants change lines that exist
 //! * `options.rs` the guide, the stubs and the headers have the options of core, with their ranges and defaults
 //! * `promises.rs` the tests that docs/durability.md names exist
 //! * `versions.rs` one version everywhere
+//! * `widths.rs`   lines of documents and comments are not too long
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 

@@ -6,7 +6,7 @@
 //!
 //! * EDIT-1  Decoding never panics and allocates no more than the bytes it was given.
 //!
-//! Elsewhere: the facts about an added table (`table_info.rs`), where a file stores edits (`manifest.rs`), and how
+//! Elsewhere: the facts about an added table (`table_info.rs`), where a file stores edits (`manifest/`), and how
 //! they change a version (`builder.rs`).
 
 use super::features::Features;

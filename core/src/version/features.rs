@@ -3,7 +3,9 @@
 //! Layout: docs/format.md, "Version edit", field 12.
 //!
 //! * FEATURE-1  The edit that names a feature is durable before, or with, the first record or table that needs it.
-//!              Every later manifest, checkpoint and repaired database names it again.
+//!              Every later manifest and checkpoint names it again, and a repaired database as far as the manifest
+//!              can be read. Without it, a build that knows features takes them from the kinds of the entries that
+//!              it saves; this build refuses entries of unknown kinds.
 //! * FEATURE-2  A build that does not know a feature refuses the database. Only `inspect` reads its manifest.
 
 use std::collections::BTreeSet;

@@ -79,7 +79,7 @@ impl Log {
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::db) struct LogCounts {
     pub(in crate::db) operations: u64,
-    /// The ticket of the next commit (`publish.rs`).
+    /// The ticket of the next commit (`order/publish.rs`).
     pub(in crate::db) batches: u64,
     /// Bytes of the logs before the present one.
     pub(in crate::db) bytes: u64,

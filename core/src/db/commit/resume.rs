@@ -86,6 +86,7 @@ impl Commit {
             self.tree.log_number() == log.number(),
             "FLUSH-2: under the log's lock there is no later log to name"
         );
+        self.logs.note_all_flushed(log.number());
         Ok(())
     }
 }

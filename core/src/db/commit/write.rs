@@ -11,7 +11,7 @@
 //! * COMMIT-5  A memtable is sealed between two batches, under the log's lock: a batch is completely in one
 //!             memtable, and the log of a memtable has no record of another.
 //!
-//! Elsewhere: sealing (`seal.rs`), stalls (`stall.rs`), the record's bytes (`wal/`).
+//! Elsewhere: sealing (`seal.rs`), stalls (`tree/stall.rs`), the record's bytes (`wal/`).
 
 use super::{Commit, Log};
 use crate::batch::{Operation, Operations, WriteBatch, operations};

@@ -9,7 +9,7 @@ pub(super) use self::needs::TreeId;
 pub(super) use self::sync_group::{LogFile, LogPlace, NoteSynced};
 
 use self::blank_log::BlankLog;
-use self::needs::Needs;
+use self::needs::LogNeeds;
 use self::sync_group::SyncGroup;
 use super::context::Context;
 use super::space::Space;
@@ -33,7 +33,7 @@ pub(super) struct Logs {
     /// The id of the database, which each log names.
     database: u32,
     sync_group: SyncGroup,
-    needs: Needs,
+    needs: LogNeeds,
     /// The file in which the next log is to begin, if it has been made.
     blank: BlankLog,
 }
@@ -52,7 +52,7 @@ impl Logs {
         let (env, dir) = (context.shared_env(), context.dir().to_owned());
         Logs {
             sync_group: SyncGroup::new(env, dir, note_synced, synced_file, first),
-            needs: Needs::default(),
+            needs: LogNeeds::default(),
             blank: BlankLog::default(),
             context: Arc::clone(context),
             space: Arc::clone(space),
@@ -139,13 +139,23 @@ impl Logs {
         self.needs.add(oldest)
     }
 
-    /// The oldest log that any tree needs, if `tree` needs only those from `oldest` on (NEEDS-1). One thread flushes,
-    /// so the other trees need the same logs until it has made this durable.
+    /// Records that `tree`, which has no entry in a memtable, needs only the logs from `oldest` on.
+    pub(super) fn note_idle(&self, tree: TreeId, oldest: FileNumber) {
+        self.needs.raise(tree, oldest);
+    }
+
+    /// Records that no tree needs a log before `oldest`: all older writes are in durable tables.
+    pub(super) fn note_all_flushed(&self, oldest: FileNumber) {
+        self.needs.raise_all(oldest);
+    }
+
+    /// The oldest log that any tree needs, if `tree` needs only those from `oldest` on (NEEDS-1). One thread flushes
+    /// all trees, so the others need no older logs until it has made this durable.
     pub(super) fn oldest_if(&self, tree: TreeId, oldest: FileNumber) -> FileNumber {
         self.needs.oldest_if(tree, oldest)
     }
 
-    /// Takes down that `tree` needs only the logs from `oldest` on, because the contents of older ones are in durable
+    /// Records that `tree` needs only the logs from `oldest` on, because the contents of older ones are in durable
     /// tables. Removes the files that no tree needs, if the manifest `is_without` them; what cannot be removed now, the
     /// next open removes.
     pub(super) fn release(&self, tree: TreeId, oldest: FileNumber, is_without: bool) {

@@ -2,7 +2,7 @@
 //!
 //! There is one value for each tree. It gives commits the memtables to insert into. For each memtable it knows the
 //! oldest log with a record of it, so that a flush can say which logs this tree no longer needs. Caches, logs, the
-//! manifest and file numbers are those of the database, and its trees share them.
+//! manifest and file numbers are those of the database, and its trees share them. One thread flushes all trees.
 //!
 //! Locks: `callers`, `versions`, `state` (`locks.rs`), and the leaves of `stall` and the doorbell. Readers take none: a
 //! get loads the superversion and the published number. No table is dropped under `state`: [`Tree::show`] returns the
@@ -208,6 +208,9 @@ impl Tree {
                 last_sequence: last,
             };
             next.sealed.insert(0, Arc::new(sealed));
+        }
+        if next.active.is_empty() && next.sealed.is_empty() {
+            self.logs.note_idle(self.id, number);
         }
         next.active_log = number;
         let active = Arc::clone(&next.active);

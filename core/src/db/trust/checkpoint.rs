@@ -8,7 +8,7 @@
 //!                 have such a prefix.
 //! * CHECKPOINT-2  The version is held until the last table is linked, so none of its tables is deleted before that.
 //! * CHECKPOINT-3  CURRENT is written last, durably. Until then the copy's directory is marked as incomplete
-//!                 (`destination.rs`), so the leftovers of a crash are not a database, and opening them fails
+//!                 (`life/destination.rs`), so the leftovers of a crash are not a database, and opening them fails
 //!                 with an error that says so.
 
 use std::path::Path;

@@ -30,6 +30,8 @@ pub(crate) struct Properties {
     pub(crate) further: Vec<FurtherBlock>,
 }
 
+/// A list of more further blocks than this is damage.
+const MAX_FURTHER_BLOCKS: usize = 64;
 /// The name of the property that lists further blocks. A table without such blocks lacks it.
 const FURTHER: &str = "blocks";
 
@@ -101,6 +103,9 @@ impl Properties {
             let mut value = get_length_prefixed(&mut input)?;
             if name == FURTHER.as_bytes() {
                 while !value.is_empty() {
+                    if further.len() == MAX_FURTHER_BLOCKS {
+                        return None;
+                    }
                     further.push(FurtherBlock::decode(&mut value)?);
                 }
                 continue;
@@ -150,6 +155,7 @@ impl Properties {
 
 #[cfg(test)]
 mod tests {
+    use super::super::BlockHandle;
     use super::*;
 
     #[test]
@@ -174,11 +180,25 @@ mod tests {
         grown[0] += 1;
         put_length_prefixed(&mut grown, b"later");
         put_length_prefixed(&mut grown, b"anything");
-        assert_eq!(Properties::decode(&grown, 2), Some(properties));
+        assert_eq!(Properties::decode(&grown, 2), Some(properties.clone()));
         for cut in 0..encoded.len() {
             assert_eq!(Properties::decode(&encoded[..cut], 2), None);
         }
         let longer = [&encoded[..], &[0]].concat();
         assert_eq!(Properties::decode(&longer, 2), None);
+        let listing = |blocks| Properties {
+            further: vec![
+                FurtherBlock {
+                    kind: 8,
+                    handle: BlockHandle::default(),
+                };
+                blocks
+            ],
+            ..properties.clone()
+        };
+        let most = listing(MAX_FURTHER_BLOCKS);
+        assert_eq!(Properties::decode(&most.encode(), 2), Some(most));
+        let more = listing(MAX_FURTHER_BLOCKS + 1);
+        assert_eq!(Properties::decode(&more.encode(), 2), None);
     }
 }

@@ -6,7 +6,8 @@
 //! level (`merge.rs`, `output.rs`). CURRENT makes it a database.
 //!
 //! * REPAIR-1  Repair changes and removes nothing in the old directory, and holds its lock as a reader.
-//! * REPAIR-2  The new directory is not a database before everything in it is durable (`destination.rs`).
+//! * REPAIR-2  The new directory is not a database before everything in it is durable
+//!             (`life/destination.rs`).
 //!
 //! `survey.rs` and `logs.rs` state what counts (REPAIR-3, REPAIR-4, REPAIR-6, REPAIR-8), `losses.rs` what is
 //! refused (REPAIR-5), and `merge.rs` that every entry is accounted for (REPAIR-7).

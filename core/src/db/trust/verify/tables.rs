@@ -157,8 +157,11 @@ impl Walk<'_> {
                 denied = Some(memory::copy_of(key.user_key, "a key"));
             }
         };
+        let end = self.at.bytes_done + file.size;
         let outcome = walk(&mut entries, way, number, look, &mut |bytes| {
-            self.advance(in_proportion(bytes, file.size, whole.bytes))
+            let part = in_proportion(bytes, file.size, whole.bytes);
+            // A walk that finds too much passes more bytes than the table's blocks have.
+            self.advance(part.min(end - self.at.bytes_done))
         });
         if let Some(key) = denied.transpose()? {
             let what = format!(

@@ -101,7 +101,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "location",
         ],
     ),
-    ("db/logs", &["mod", "blank_log needs sync_group"]),
+    (
+        "db/logs",
+        &["mod", "blank_log needs sync_group", "group_wait log_file"],
+    ),
     ("db/order", &["mod", "publish"]),
     ("db/read", &["mod", "cursor", "holds", "source"]),
     ("db/space", &["mod", "policy"]),

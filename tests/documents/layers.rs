@@ -106,7 +106,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
         &["mod", "blank_log needs sync_group", "group_wait log_file"],
     ),
     ("db/order", &["mod", "publish"]),
-    ("db/read", &["mod", "cursor", "holds", "source"]),
+    (
+        "db/read",
+        &["mod", "cursor", "chunk holds prefix", "source"],
+    ),
     ("db/space", &["mod", "policy"]),
     (
         "db/tree",

@@ -213,7 +213,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "access lookup file ends bounds",
             "edit",
             "features table_info",
-            "field",
+            "field file_numbers",
         ],
     ),
     (

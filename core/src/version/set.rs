@@ -629,7 +629,8 @@ fn new_database(env: &dyn Env) -> Result<u32> {
     Ok((env.random()? as u32).max(1))
 }
 
-struct Recovered {
+/// What the edits of a manifest lead to.
+struct ReplayedManifest {
     version: Version,
     database: u32,
     features: Features,
@@ -639,7 +640,7 @@ struct Recovered {
     next_file_number: u64,
 }
 
-fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<Recovered> {
+fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<ReplayedManifest> {
     let empty = Version::empty();
     let mut builder = Builder::new(&empty, obsolete.clone());
     let (mut log_number, mut next_file_number, mut last_sequence) = (None, None, None);
@@ -684,7 +685,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
         );
         return Err(reader.corruption(what));
     }
-    Ok(Recovered {
+    Ok(ReplayedManifest {
         version,
         database: database.unwrap_or_default(),
         features,

@@ -101,9 +101,15 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "location",
         ],
     ),
-    ("db/logs", &["mod", "blank_log needs sync_group"]),
+    (
+        "db/logs",
+        &["mod", "blank_log needs sync_group", "group_wait log_file"],
+    ),
     ("db/order", &["stop", "mod", "publish"]),
-    ("db/read", &["mod", "cursor", "holds", "source"]),
+    (
+        "db/read",
+        &["mod", "cursor", "chunk holds prefix", "source"],
+    ),
     ("db/space", &["mod", "policy"]),
     (
         "db/tree",
@@ -207,7 +213,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "access lookup file ends bounds",
             "edit",
             "features table_info",
-            "field",
+            "field file_numbers",
         ],
     ),
     (

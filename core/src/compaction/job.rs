@@ -10,21 +10,21 @@
 //! * JOB-5  A reader that opens an output finds the facts that the edit states (OUTPUT-1); otherwise as for
 //!          JOB-4.
 //!
-//! Elsewhere: the tables being written (`job/outputs.rs`), which entries stay (`retention.rs`), making the edit
+//! Elsewhere: the tables being written (`job/output_tables.rs`), which entries stay (`retention.rs`), making the edit
 //! durable and deleting the inputs (`db`).
 
-mod cursor;
 mod grandparents;
+mod level_cursor;
 mod looks;
-mod outputs;
+mod output_tables;
 mod ranges;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use self::cursor::Cursor;
+use self::level_cursor::LevelCursor;
 use self::looks::Looks;
-use self::outputs::Outputs;
+use self::output_tables::OutputTables;
 use self::ranges::Ranges;
 use super::ledger::{Ledger, Readers, Reason};
 use super::outputs::{check_added, is_as_said, is_of_a_table};
@@ -178,7 +178,7 @@ fn contents(table: &Table) -> Result<TableSummary> {
 /// One try at `plan`, reading its inputs through `tables`.
 fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> Result<Output> {
     let names = Names::made_from_now(context.env);
-    let mut outputs = Outputs::new(context, plan.grandparents());
+    let mut outputs = OutputTables::new(context, plan.grandparents());
     let merged = merge(plan, context, tables, &mut outputs).and_then(|(read, written)| {
         if !outputs.finished().is_empty() {
             // The edit will refer to these files, so their names must be durable.
@@ -256,7 +256,7 @@ fn merge(
     plan: &Plan,
     context: &JobContext<'_>,
     tables: &Arc<TableCache>,
-    outputs: &mut Outputs<'_>,
+    outputs: &mut OutputTables<'_>,
 ) -> Result<(Sum, Sum)> {
     let read = expected(plan, tables)?;
     let mut input = open_inputs(plan, context, tables)?;
@@ -266,7 +266,11 @@ fn merge(
     // no key counts as absent.
     let below = plan.below.as_deref().map(Ranges::of);
     let holds_deeper = |key: &[u8]| below.as_ref().is_none_or(|below| below.hold(key));
-    let mut deeper: Vec<Cursor<'_>> = plan.deeper.iter().map(|files| Cursor::new(files)).collect();
+    let mut deeper: Vec<LevelCursor<'_>> = plan
+        .deeper
+        .iter()
+        .map(|files| LevelCursor::new(files))
+        .collect();
     let (mut smallest, mut largest) = (SequenceNumber::MAX, SequenceNumber(0));
     let mut looks = Looks::new(context);
     input.seek_to_first()?;

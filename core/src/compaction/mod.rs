@@ -2,7 +2,7 @@
 //!
 //! * `picker.rs`    decides what to compact: pure, from a version to a plan; `picker/upkeep.rs` does so if no
 //!                  level is too large, and `picker/check.rs` checks a plan independently
-//! * `job.rs`       carries a plan out: from a plan to a version edit; `job/outputs.rs` writes the tables
+//! * `job.rs`       carries a plan out: from a plan to a version edit; `job/output_tables.rs` writes the tables
 //! * `retention.rs` decides which entries survive: pure, one key at a time
 //! * `ledger.rs`    accounts for every entry, of flushes too
 //! * `outputs.rs`   compares finished tables with the facts that the manifest will have about them, for flushes

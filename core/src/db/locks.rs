@@ -11,8 +11,8 @@
 //!
 //! Held over input and output (`sync/over_io.rs`, OVERIO-1): a cursor's hold, during a move; and after it one of the
 //! reserve's file, the syncs of directories, the info log's file and the handle of a table that is being opened. The
-//! table of the directories that this process has locked (`env/os_lock.rs`) is one too, for open and the end of close; it is
-//! the process's own and nothing checks it.
+//! table of the directories that this process has locked (`env/os_lock.rs`) is one too, for open and the end of close;
+//! it is the process's own, and nothing checks it.
 //!
 //! Leaves, held for a few instructions without input and output: the locks of the sync group, the files that it syncs,
 //! the publisher, the snapshots, the stall, the doorbell, the alarm, the list of holds, the next check of the memtable,

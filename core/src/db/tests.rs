@@ -476,8 +476,8 @@ fn a_panic_under_the_logs_lock_stops_writing_and_loses_nothing() {
     again.put(b"c", b"3").unwrap();
 }
 
-/// SEAL-1. A panic once the next log exists used to leave the old log with further records, which its successor does not
-/// know, and acknowledged them as synced although nothing had synced them.
+/// SEAL-1. A panic once the next log exists used to leave the old log with further records. Its successor does not know
+/// them, so the next open left them out.
 #[test]
 fn a_panic_in_the_middle_of_a_seal_stops_writing_and_loses_nothing() {
     let mut panics = 0;

@@ -64,7 +64,7 @@ const _: () = assert!(size_of::<PageHead>() <= STEP_BYTES);
 
 type Page = NonNull<PageHead>;
 
-struct State {
+struct SlabState {
     slabs: Vec<Mapping>,
     /// Once closed, how many pages in use each slab has (SLAB-6).
     left: Option<Vec<usize>>,
@@ -75,11 +75,11 @@ struct State {
 }
 
 // SAFETY: pages belong to no thread; code reaches them only under the lock (SLAB-1).
-unsafe impl Send for State {}
+unsafe impl Send for SlabState {}
 
 /// See the head of the file.
 pub(crate) struct Slabs {
-    state: Mutex<State>,
+    state: Mutex<SlabState>,
     /// Bytes of all slabs.
     mapped: AtomicUsize,
     most: usize,
@@ -91,7 +91,7 @@ impl Slabs {
     /// Slabs for a cache of `capacity` bytes; `None` for a small one.
     pub(crate) fn new(capacity: usize) -> Option<Slabs> {
         (capacity >= MIN_CACHE).then(|| Slabs {
-            state: Mutex::new(State {
+            state: Mutex::new(SlabState {
                 slabs: Vec::new(),
                 left: None,
                 empty: Vec::new(),
@@ -183,7 +183,7 @@ impl Slabs {
         }
     }
 
-    fn note_mapped(&self, state: &State) {
+    fn note_mapped(&self, state: &SlabState) {
         debug_assert!(
             state.slabs.len() <= self.most,
             "SLAB-4: no more slabs than the cache may have"
@@ -326,7 +326,7 @@ unsafe fn unused_parts(page: Page) -> Vec<(usize, usize)> {
     parts
 }
 
-impl State {
+impl SlabState {
     /// Gives unused memory back to the system, except the slabs that are wholly unused, which it returns (SLAB-6).
     fn close(&mut self) -> Vec<Mapping> {
         debug_assert!(self.left.is_none(), "SLAB-6: it is closed once");

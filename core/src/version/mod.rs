@@ -17,7 +17,7 @@
 //! * `edit.rs`      one change, encoded          * `builder.rs`  edits applied to a version
 //! * `table_info.rs`  the facts about a table in an edit   * `field.rs`  reads fields of an edit
 //! * `file.rs`      a live file, counted         * `manifest/`   edits on disk
-//! * `current.rs`   which manifest is in use
+//! * `current.rs`   which manifest is in use    * `file_numbers.rs`  numbers of new files
 //! * `features.rs`  what a reader must know besides the format version
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
@@ -33,6 +33,7 @@ mod ends;
 mod features;
 mod field;
 mod file;
+mod file_numbers;
 mod foreign;
 mod identity;
 mod iter;
@@ -59,6 +60,7 @@ pub(crate) use current::read_current_at;
 pub(crate) use edit::{LEVELS, VersionEdit};
 pub(crate) use features::Features;
 pub(crate) use file::{FileMeta, ObsoleteFiles};
+pub(crate) use file_numbers::FileNumbers;
 pub(crate) use identity::{
     Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,
 };
@@ -67,9 +69,9 @@ pub(crate) use lookup::Need;
 use lookup::Rest;
 pub(crate) use manifest::ManifestReader;
 pub(crate) use salvage::{Salvage, salvage};
+pub(crate) use set::VersionSet;
 #[cfg(test)]
 pub(crate) use set::gain_of;
-pub(crate) use set::{FileNumbers, VersionSet};
 #[cfg(test)]
 pub(crate) use table_info::Reclaimable;
 pub(crate) use table_info::TableInfo;

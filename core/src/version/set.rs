@@ -28,6 +28,7 @@ use super::current::{read_current, set_current};
 use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, VersionEdit};
 use super::features::Features;
 use super::file::ObsoleteFiles;
+use super::file_numbers::FileNumbers;
 use super::manifest::{ManifestReader, ManifestWriter, RECORDS_OFFSET, snapshot_records};
 use super::table_info::TableInfo;
 use super::{Builder, Version};
@@ -37,7 +38,6 @@ use crate::error::{Error, Result};
 use crate::filename::{FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::wal::DurableLog;
 
 /// The manifest of a new database; the only one that an interrupted creation leaves.
@@ -46,20 +46,6 @@ pub(super) const FIRST_MANIFEST: FileNumber = FileNumber(1);
 const MIN_ROLL_BYTES: u64 = 1 << 20;
 /// A manifest may also grow to this many times its initial size.
 const ROLL_FACTOR: u64 = 4;
-
-/// Gives out file numbers, to any thread, without a lock (SET-4).
-pub(crate) struct FileNumbers(AtomicU64);
-
-impl FileNumbers {
-    /// A number that no file has had.
-    pub(crate) fn allocate(&self) -> FileNumber {
-        FileNumber(self.0.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn next(&self) -> FileNumber {
-        FileNumber(self.0.load(Ordering::Relaxed))
-    }
-}
 
 /// The current version and its durable history. See the head of the file.
 pub(crate) struct VersionSet {
@@ -112,7 +98,7 @@ impl VersionSet {
             env,
             dir: dir.to_path_buf(),
             current: Arc::new(Version::empty()),
-            numbers: Arc::new(FileNumbers(AtomicU64::new(FIRST_MANIFEST.0 + 1))),
+            numbers: Arc::new(FileNumbers::starting_at(FileNumber(FIRST_MANIFEST.0 + 1))),
             obsolete,
             features: Features::default(),
             log_number: FileNumber(0),
@@ -209,7 +195,7 @@ impl VersionSet {
             env,
             dir: dir.to_path_buf(),
             current: Arc::new(recovered.version),
-            numbers: Arc::new(FileNumbers(AtomicU64::new(next))),
+            numbers: Arc::new(FileNumbers::starting_at(FileNumber(next))),
             obsolete,
             database: recovered.database,
             features: recovered.features,
@@ -643,7 +629,8 @@ fn new_database(env: &dyn Env) -> Result<u32> {
     Ok((env.random()? as u32).max(1))
 }
 
-struct Recovered {
+/// What the edits of a manifest lead to.
+struct ReplayedManifest {
     version: Version,
     database: u32,
     features: Features,
@@ -653,7 +640,7 @@ struct Recovered {
     next_file_number: u64,
 }
 
-fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<Recovered> {
+fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<ReplayedManifest> {
     let empty = Version::empty();
     let mut builder = Builder::new(&empty, obsolete.clone());
     let (mut log_number, mut next_file_number, mut last_sequence) = (None, None, None);
@@ -698,7 +685,7 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
         );
         return Err(reader.corruption(what));
     }
-    Ok(Recovered {
+    Ok(ReplayedManifest {
         version,
         database: database.unwrap_or_default(),
         features,

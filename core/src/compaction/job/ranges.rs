@@ -1,7 +1,7 @@
 //! The ranges of the tables below a plan, in any order: the ledger's second way to know whether a key is there
 //! (LEDGER-3).
 //!
-//! Elsewhere: the first way, which goes through the levels along with the keys (`cursor.rs`).
+//! Elsewhere: the first way, which goes through the levels along with the keys (`level_cursor.rs`).
 
 use crate::sync::Arc;
 use crate::version::FileMeta;

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
+pub(super) use self::log_file::{LogFile, LogPlace, NoteSynced};
 pub(super) use self::needs::TreeId;
-pub(super) use self::sync_group::{LogFile, LogPlace, NoteSynced};
 
 use self::blank_log::BlankLog;
 use self::needs::LogNeeds;
@@ -21,6 +21,8 @@ use crate::sync::Arc;
 use crate::wal::{self, DurableLog, LogId, SyncedFile};
 
 mod blank_log;
+mod group_wait;
+mod log_file;
 #[cfg(all(test, shuttle))]
 mod models;
 mod needs;

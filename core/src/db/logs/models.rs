@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::blank_log::BlankLog;
-use super::sync_group::{LogFile, LogPlace, SyncGroup};
+use super::log_file::{LogFile, LogPlace};
+use super::sync_group::SyncGroup;
 use crate::env::{Call, Env, FaultEnv, File, MemEnv, Names, PowerCut, PowerLoss};
 use crate::error::{Error, Result};
 use crate::filename::log_path;

@@ -2,11 +2,9 @@
 //!
 //! A writer that asked for `sync` waits until everything up to its record is durable. One of the writers leads:
 //! it records how far the logs reach, syncs each unsynced log, oldest first, outside the lock, and wakes all.
-//! Writers that a sync covered mostly return soon with their next write. So the next sync starts when as many
-//! writers are waiting as were waiting, covered or not, when the last sync ended; the writer that completes
-//! this number leads. If one does not return, another waiting writer, the timed waiter, leads after a fraction of
-//! the time of a sync. After such a vain wait, the next syncs do not wait, and the more often waiting was in
-//! vain, the more syncs skip it. A writer that was alone for two syncs never waits.
+//! Writers that a sync covered mostly return soon with their next write. So a sync waits for as many writers as
+//! `group_wait.rs` expects; the writer that completes this number leads. If one does not return, another waiting
+//! writer, the timed waiter, leads when its time is up.
 //!
 //! * SYNC-1  `synced` is a position up to which every log, from the first unsynced one on, is on stable
 //!           storage.
@@ -21,138 +19,17 @@
 //! * SYNC-5  Whenever a writer waits, there is a leader or a timed waiter, and both wake all waiters when they stop.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
+use super::group_wait::GroupWait;
+use super::log_file::{LogFile, LogPlace, NoteSynced};
 use crate::db::panics::guarded;
-use crate::env::{ClosedFile, DurableName, EngineOnly, Env, File, Names};
+use crate::env::{DurableName, EngineOnly, Env};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::wal::{DurableLog, Synced, SyncedFile, SyncedLog};
-
-/// A sync waits for more writers: for this part of the time that the last sync took, within these
-/// bounds.
-const PATIENCE_DIVISOR: u64 = 2;
-const MIN_PATIENCE_MICROS: u64 = 20;
-const MAX_PATIENCE_MICROS: u64 = 1_000;
-/// After a wait in vain, at most this many syncs do not wait.
-const MAX_SKIPS: u32 = 63;
-
-/// A place in the sequence of logs. It stands for everything in earlier logs, and this log's bytes
-/// below `offset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::db) struct LogPlace {
-    pub(super) log: FileNumber,
-    pub(super) offset: u64,
-}
-
-impl LogPlace {
-    #[inline]
-    pub(in crate::db) fn offset(self) -> u64 {
-        self.offset
-    }
-}
-
-/// Records in the manifest that a log, whose name is durable, has synced records (SYNC-2).
-pub(in crate::db) type NoteSynced = dyn Fn(&DurableLog) -> Result<()> + Send + Sync;
-
-/// A log as the group sees it.
-pub(in crate::db) struct LogFile {
-    number: FileNumber,
-    log_id: u64,
-    /// Closed with the database.
-    file: Mutex<Arc<dyn File>>,
-    /// Bytes appended; the committing thread stores it under the log's lock.
-    end: AtomicU64,
-    /// The value that [`LogFile::synced`] returns.
-    synced: AtomicU64,
-    /// The point in time at which its name was made.
-    name: Names,
-    /// Whether its name is durable and the manifest records that it has synced records (SYNC-2).
-    is_noted: AtomicBool,
-}
-
-impl LogFile {
-    /// A log of `end` bytes, none of them synced.
-    pub(in crate::db) fn new(
-        number: FileNumber,
-        log_id: u64,
-        file: Arc<dyn File>,
-        end: u64,
-        name: Names,
-    ) -> Arc<LogFile> {
-        Arc::new(LogFile {
-            number,
-            log_id,
-            file: Mutex::new(file),
-            end: AtomicU64::new(end),
-            synced: AtomicU64::new(Synced::NOTHING.length()),
-            name,
-            is_noted: AtomicBool::new(false),
-        })
-    }
-
-    #[inline]
-    pub(in crate::db) fn number(&self) -> FileNumber {
-        self.number
-    }
-
-    /// The place `offset` bytes into it.
-    #[inline]
-    pub(in crate::db) fn place(&self, offset: u64) -> LogPlace {
-        LogPlace {
-            log: self.number,
-            offset,
-        }
-    }
-
-    pub(in crate::db) fn set_end(&self, end: u64) {
-        debug_assert!(
-            self.end.load(Ordering::Relaxed) <= end,
-            "WAL-1: a log only grows"
-        );
-        self.end.store(end, Ordering::Release);
-    }
-
-    /// How far it is known to be synced. Its next records carry this, and so does the log after it.
-    pub(in crate::db) fn synced(&self) -> Synced {
-        Synced::up_to(self.synced.load(Ordering::Relaxed))
-    }
-
-    /// Whether its name may be lost although its contents are synced (SYNC-2).
-    pub(in crate::db) fn may_vanish(&self, env: &dyn Env) -> bool {
-        !self.is_noted.load(Ordering::Relaxed) && self.name.are_uncertain(env)
-    }
-
-    /// Closes its file.
-    pub(in crate::db) fn let_go(&self) {
-        let file = std::mem::replace(&mut *self.file.lock(), Arc::new(ClosedFile));
-        drop(file);
-    }
-
-    /// Makes its name durable.
-    pub(in crate::db) fn sync_name(&self, env: &dyn Env, dir: &Path) -> Result<DurableLog> {
-        Ok(DurableLog::new(self.number, self.name.sync(env, dir)?))
-    }
-
-    fn sync(&self, env: &dyn Env, dir: &Path, note: &NoteSynced) -> Result<u64> {
-        let end = self.end.load(Ordering::Acquire);
-        let file = Arc::clone(&*self.file.lock());
-        file.sync()?;
-        if !self.is_noted.load(Ordering::Relaxed) {
-            note(&self.sync_name(env, dir)?)?;
-            self.is_noted.store(true, Ordering::Relaxed);
-        }
-        self.synced.fetch_max(end, Ordering::Relaxed);
-        debug_assert!(
-            self.synced().length() <= self.end.load(Ordering::Acquire),
-            "SYNCED-1: only what was appended is durable"
-        );
-        Ok(end)
-    }
-}
 
 /// The logs that are not wholly durable, and the writers that wait for them.
 pub(super) struct SyncGroup {
@@ -160,16 +37,16 @@ pub(super) struct SyncGroup {
     dir: PathBuf,
     note_synced: Box<NoteSynced>,
     synced_file: Option<SyncedFile>,
-    state: Mutex<State>,
+    state: Mutex<GroupState>,
     finished: Condvar,
     syncs: AtomicU64,
-    /// Whether `State::failure` is set, readable without the lock.
+    /// Whether `GroupState::failure` is set, readable without the lock.
     failed: AtomicBool,
     /// The number of failed directory syncs already taken into account (SYNC-2).
     seen_failures: AtomicU64,
 }
 
-struct State {
+struct GroupState {
     /// Oldest first; the last is the one being appended to.
     logs: VecDeque<Arc<LogFile>>,
     /// SYNC-1.
@@ -179,41 +56,20 @@ struct State {
     has_timed_waiter: bool,
     /// The places that are waited for and that no sync has reached.
     waiting: Vec<LogPlace>,
-    /// How many places were waited for when the last sync ended, and how long it took.
-    expected_writers: usize,
-    sync_micros: u64,
-    /// How many of the next syncs do not wait, and how many were to follow the last wait in vain.
-    skips: u32,
-    last_skips: u32,
+    /// Whether a sync waits for more of them.
+    wait: GroupWait,
     /// SYNC-3.
     failure: Option<Error>,
 }
 
-impl State {
+impl GroupState {
     /// Whether a sync can begin without waiting for more writers.
     fn is_complete(&self) -> bool {
-        self.skips > 0 || self.waiting.len() >= self.expected_writers
-    }
-
-    /// Adapts `skips` to whether the expected writers have come.
-    fn learn(&mut self) {
-        if self.skips > 0 {
-            self.skips -= 1;
-        } else if self.waiting.len() < self.expected_writers {
-            self.last_skips = (2 * self.last_skips + 3).min(MAX_SKIPS);
-            self.skips = self.last_skips;
-        } else if self.expected_writers > 1 {
-            self.last_skips = self.last_skips.saturating_sub(1);
-        }
-    }
-
-    fn patience(&self) -> Duration {
-        let micros = self.sync_micros / PATIENCE_DIVISOR;
-        Duration::from_micros(micros.clamp(MIN_PATIENCE_MICROS, MAX_PATIENCE_MICROS))
+        self.wait.is_over(self.waiting.len())
     }
 
     fn forget_before(&mut self, number: FileNumber) {
-        while self.logs.front().is_some_and(|log| log.number < number) {
+        while self.logs.front().is_some_and(|log| log.number() < number) {
             self.logs.pop_front();
         }
         debug_assert!(
@@ -226,7 +82,7 @@ impl State {
     /// yet.
     fn outcome(&self, place: LogPlace) -> Option<Result<()>> {
         // A log that was forgotten is wholly durable in tables.
-        let is_forgotten = |oldest: &Arc<LogFile>| oldest.number > place.log;
+        let is_forgotten = |oldest: &Arc<LogFile>| oldest.number() > place.log;
         if self.synced >= place || self.logs.front().is_some_and(is_forgotten) {
             return Some(Ok(()));
         }
@@ -243,19 +99,16 @@ impl SyncGroup {
         first: Arc<LogFile>,
     ) -> SyncGroup {
         let synced = LogPlace {
-            log: first.number,
+            log: first.number(),
             offset: first.synced().length(),
         };
-        let state = State {
+        let state = GroupState {
             logs: VecDeque::from([first]),
             synced,
             has_leader: false,
             has_timed_waiter: false,
             waiting: Vec::new(),
-            expected_writers: 0,
-            sync_micros: 0,
-            skips: 0,
-            last_skips: 0,
+            wait: GroupWait::default(),
             failure: None,
         };
         SyncGroup {
@@ -278,7 +131,7 @@ impl SyncGroup {
             state
                 .logs
                 .back()
-                .is_none_or(|last| last.number < log.number),
+                .is_none_or(|last| last.number() < log.number()),
             "SYNC-1: oldest first"
         );
         state.logs.push_back(log);
@@ -300,7 +153,7 @@ impl SyncGroup {
             "SYNC-3: the log that stays is the one that is appended to"
         );
         state.synced = LogPlace {
-            log: log.number,
+            log: log.number(),
             offset: log.synced().length(),
         };
         state.logs = VecDeque::from([log]);
@@ -329,7 +182,7 @@ impl SyncGroup {
             state
                 .logs
                 .back()
-                .is_some_and(|last| place.log <= last.number),
+                .is_some_and(|last| place.log <= last.number()),
             "SYNC-1: what is waited for is in one of the logs"
         );
         state.waiting.push(place);
@@ -357,14 +210,14 @@ impl SyncGroup {
     }
 
     /// Waits for more writers, as the timed waiter; returns whether there is time left to wait.
-    fn wait_for_writers(&self, state: &mut MutexGuard<'_, State>) -> bool {
+    fn wait_for_writers(&self, state: &mut MutexGuard<'_, GroupState>) -> bool {
         debug_assert!(
             !state.has_leader && !state.has_timed_waiter,
             "SYNC-5: a leader or one timed waiter"
         );
         state.has_timed_waiter = true;
-        let patience = state.patience();
-        let woken = self.finished.wait_for(state, patience);
+        let longest = state.wait.longest();
+        let woken = self.finished.wait_for(state, longest);
         state.has_timed_waiter = false;
         if !state.has_leader {
             // If this thread has nothing left to wait for, another thread has to lead.
@@ -374,10 +227,11 @@ impl SyncGroup {
     }
 
     /// Syncs the logs and wakes all waiting writers.
-    fn lead(&self, state: &mut MutexGuard<'_, State>) {
+    fn lead(&self, state: &mut MutexGuard<'_, GroupState>) {
         debug_assert!(!state.has_leader, "SYNC-5: one leader at a time");
         state.has_leader = true;
-        state.learn();
+        let waiting = state.waiting.len();
+        state.wait.sync_begins(waiting);
         let logs: Vec<Arc<LogFile>> = state.logs.iter().cloned().collect();
         let (outcome, micros) = MutexGuard::unlocked(state, || {
             let started = self.env.now_micros();
@@ -386,8 +240,8 @@ impl SyncGroup {
             (outcome, self.env.now_micros().saturating_sub(started))
         });
         state.has_leader = false;
-        state.expected_writers = state.waiting.len();
-        state.sync_micros = micros;
+        let waiting = state.waiting.len();
+        state.wait.sync_ended(waiting, micros);
         match outcome {
             Ok(reached) => {
                 state.synced = state.synced.max(reached);
@@ -398,7 +252,7 @@ impl SyncGroup {
                     state
                         .logs
                         .front()
-                        .is_none_or(|log| log.number >= reached.log),
+                        .is_none_or(|log| log.number() >= reached.log),
                     "SYNC-1: from the first unsynced log on"
                 );
                 state.waiting.retain(|place| *place > synced);
@@ -414,7 +268,7 @@ impl SyncGroup {
     /// Syncs `logs` in order; returns how far the last one reached when its sync began.
     fn sync_all(&self, logs: &[Arc<LogFile>]) -> Result<LogPlace> {
         debug_assert!(
-            logs.is_sorted_by(|older, newer| older.number < newer.number),
+            logs.is_sorted_by(|older, newer| older.number() < newer.number()),
             "SYNC-1: oldest first"
         );
         let mut reached = LogPlace {
@@ -424,14 +278,14 @@ impl SyncGroup {
         for log in logs {
             self.syncs.fetch_add(1, Ordering::Relaxed);
             reached = LogPlace {
-                log: log.number,
+                log: log.number(),
                 offset: log.sync(&*self.env, &self.dir, &self.note_synced)?,
             };
         }
         if let (Some(file), Some(log)) = (&self.synced_file, logs.last()) {
             file.write(SyncedLog {
-                number: log.number,
-                log_id: log.log_id,
+                number: log.number(),
+                log_id: log.log_id(),
                 synced: Synced::up_to(reached.offset),
             });
         }
@@ -471,7 +325,7 @@ impl SyncGroup {
         synced: DurableName,
     ) -> Option<DurableLog> {
         let state = self.state.lock();
-        let mut logs = state.logs.iter().filter(|log| log.number == number);
+        let mut logs = state.logs.iter().filter(|log| log.number() == number);
         let is_uncertain = logs.any(|log| log.may_vanish(&*self.env));
         (!is_uncertain).then(|| DurableLog::new(number, synced))
     }
@@ -484,8 +338,10 @@ impl SyncGroup {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::env::MemEnv;
+    use crate::env::{MemEnv, Names};
 
     fn group() -> SyncGroup {
         let env: Arc<dyn Env> = Arc::new(MemEnv::new());
@@ -493,52 +349,6 @@ mod tests {
         let name = Names::made_from_now(&*env);
         let first = LogFile::new(FileNumber(1), 0, file, 0, name);
         SyncGroup::new(env, "/".into(), Box::new(|_| Ok(())), None, first)
-    }
-
-    #[test]
-    fn a_sync_waits_for_more_writers_less_often_the_more_often_that_was_in_vain() {
-        let group = group();
-        let mut state = group.state.lock();
-        let place = |offset| LogPlace {
-            log: FileNumber(1),
-            offset,
-        };
-        state.expected_writers = 2;
-        state.waiting = vec![place(1)];
-        let mut waits = Vec::new();
-        for sync in 0..200 {
-            if !state.is_complete() {
-                waits.push(sync);
-            }
-            state.learn();
-        }
-        assert_eq!(waits, [0, 4, 14, 36, 82, 146]);
-        // If a second writer comes only every other time, few syncs wait for it. Once it always comes, all
-        // syncs wait again.
-        (state.skips, state.last_skips) = (0, 0);
-        let mut waits = 0;
-        for _ in 0..200 {
-            waits += u64::from(!state.is_complete());
-            state.learn();
-            state.waiting.push(place(2));
-            state.learn();
-            state.waiting.pop();
-        }
-        assert!(waits < 20, "{waits}");
-        state.waiting.push(place(2));
-        (0..200).for_each(|_| state.learn());
-        state.waiting.pop();
-        assert!(!state.is_complete());
-    }
-
-    #[test]
-    fn a_sync_waits_for_more_writers_half_as_long_as_the_last_one_took_within_bounds() {
-        let group = group();
-        let mut state = group.state.lock();
-        for (took, waits) in [(0, 20), (41, 20), (43, 21), (999, 499), (5000, 1000)] {
-            state.sync_micros = took;
-            assert_eq!(state.patience(), Duration::from_micros(waits), "{took}");
-        }
     }
 
     #[test]
@@ -553,19 +363,5 @@ mod tests {
             })
             .unwrap();
         assert_eq!((log.synced(), group.syncs()), (Synced::up_to(30), 1));
-    }
-
-    #[test]
-    fn a_lone_writer_waits_for_no_other() {
-        let group = group();
-        let mut state = group.state.lock();
-        state.waiting = vec![LogPlace {
-            log: FileNumber(1),
-            offset: 1,
-        }];
-        for expected in [0, 1] {
-            state.expected_writers = expected;
-            assert!(state.is_complete());
-        }
     }
 }

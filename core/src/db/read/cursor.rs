@@ -7,7 +7,9 @@
 //! * CURSOR-3  Only then may there be a span; it begins at the inner iterator's entry. While there is a span,
 //!             the current entry is in it, and the inner iterator moves there before it takes its next step.
 
+use super::chunk::Chunk;
 use super::holds::{HoldList, Lease, Walk};
+use super::prefix::with_prefix_as_bounds;
 use super::source::sources;
 use crate::db::tree::{SuperVersion, Tree};
 use crate::effort;
@@ -266,7 +268,7 @@ impl Cursor {
                 let moved = stand.next(walk);
                 // Not checked at every entry, because the check costs a good part of a copy.
                 let is_enough = chunk.len().is_multiple_of(4) && effort::is_spent();
-                if chunk.bytes.len() >= max_bytes || (is_enough && moved.is_ok()) {
+                if chunk.bytes().len() >= max_bytes || (is_enough && moved.is_ok()) {
                     break;
                 }
                 match moved {
@@ -535,127 +537,4 @@ fn is_within_bounds(options: &IterOptions, key: &[u8]) -> bool {
     let (lower, upper) = (&options.lower_bound, &options.upper_bound);
     lower.as_deref().is_none_or(|lower| lower <= key)
         && upper.as_deref().is_none_or(|upper| key < upper)
-}
-
-/// Turns a prefix into bounds, together with those already there.
-fn with_prefix_as_bounds(mut options: IterOptions) -> Result<IterOptions> {
-    if let Some(prefix) = options.prefix.take() {
-        if let Some(after) = after_prefix(&prefix)? {
-            options.upper_bound = Some(match options.upper_bound.take() {
-                Some(upper) => upper.min(after),
-                None => after,
-            });
-        }
-        options.lower_bound = Some(match options.lower_bound.take() {
-            Some(lower) => lower.max(prefix),
-            None => prefix,
-        });
-    }
-    Ok(options)
-}
-
-/// The smallest key after all keys that start with `prefix`; `None` if there is none.
-fn after_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
-    let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
-        return Ok(None);
-    };
-    let mut after = memory::copy_of(&prefix[..=last], "a bound")?;
-    after[last] += 1;
-    debug_assert!(
-        &after[..] > prefix && !after.starts_with(prefix),
-        "the bound is after every key with the prefix"
-    );
-    Ok(Some(after))
-}
-
-/// The name of its memory in errors.
-const CHUNK: &str = "many entries";
-
-/// Many entries in one buffer; reused between calls it costs no allocation.
-#[derive(Debug, Default, Clone)]
-pub struct Chunk {
-    bytes: Vec<u8>,
-    /// For each entry, the ends of its key and its value in `bytes`; a key starts where the previous value
-    /// ends.
-    ends: Vec<(usize, usize)>,
-}
-
-impl Chunk {
-    /// An empty chunk.
-    pub fn new() -> Chunk {
-        Chunk::default()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        // Even if the chunk has room, the entry may use up the budget.
-        effort::spend(key.len() + value.len())?;
-        memory::reserve(&mut self.bytes, key.len() + value.len(), CHUNK)?;
-        memory::reserve(&mut self.ends, 1, CHUNK)?;
-        self.bytes.extend_from_slice(key);
-        let key_end = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.ends.push((key_end, self.bytes.len()));
-        Ok(())
-    }
-
-    /// The number of entries.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is no entry.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// All keys and values, one after the other in the order of the entries.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// For each entry, the offsets in [`Chunk::bytes`] where its key and its value end.
-    pub fn ends(&self) -> &[(usize, usize)] {
-        &self.ends
-    }
-
-    /// The entries as `(key, value)`.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(key_end, value_end)| {
-            let entry = (&self.bytes[start..key_end], &self.bytes[key_end..value_end]);
-            start = value_end;
-            entry
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_of_ff_bytes_has_no_end() {
-        assert_eq!(after_prefix(b"ab").unwrap(), Some(b"ac".to_vec()));
-        assert_eq!(after_prefix(b"a\xff\xff").unwrap(), Some(b"b".to_vec()));
-        assert_eq!(after_prefix(b"\xff\xff").unwrap(), None);
-        assert_eq!(after_prefix(b"").unwrap(), None);
-    }
-
-    #[test]
-    fn prefix_and_bounds_both_hold() {
-        let options = with_prefix_as_bounds(IterOptions {
-            prefix: Some(b"b".to_vec()),
-            lower_bound: Some(b"a".to_vec()),
-            upper_bound: Some(b"bb".to_vec()),
-            ..IterOptions::default()
-        })
-        .unwrap();
-        assert_eq!(options.lower_bound.as_deref(), Some(&b"b"[..]));
-        assert_eq!(options.upper_bound.as_deref(), Some(&b"bb"[..]));
-    }
 }

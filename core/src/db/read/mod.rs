@@ -2,7 +2,8 @@
 //!
 //! Locks: the list of holds, then a cursor's hold, then those of the caches.
 
-pub use self::cursor::{Chunk, Cursor};
+pub use self::chunk::Chunk;
+pub use self::cursor::Cursor;
 pub(super) use self::source::{READAHEAD_BYTES, sources};
 
 use self::holds::HoldList;
@@ -12,8 +13,10 @@ use crate::key::SequenceNumber;
 use crate::options::IterOptions;
 use crate::sync::Arc;
 
+mod chunk;
 mod cursor;
 mod holds;
+mod prefix;
 mod source;
 
 /// The cursors of a tree.

@@ -15,7 +15,7 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) use self::policy::{Needs, largest_compaction};
-use self::policy::{Plan, Sizes, left_at_close, plan};
+use self::policy::{Sizes, SpacePlan, left_at_close, plan};
 
 mod policy;
 
@@ -118,7 +118,7 @@ impl Space {
             piece: self.reserve.piece(),
             unit: self.reserve.unit(),
         };
-        let Plan {
+        let SpacePlan {
             target,
             floor,
             is_roomy,

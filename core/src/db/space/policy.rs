@@ -44,7 +44,7 @@ pub(super) struct Sizes {
 
 /// What to set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct SpacePlan {
     /// Bytes.
     pub(super) target: u64,
     /// The bytes of `target` that compactions may not draw on.
@@ -53,7 +53,7 @@ pub(super) struct Plan {
 }
 
 /// How much to reserve on a disk with `free` bytes besides the reserve.
-pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> Plan {
+pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> SpacePlan {
     let flushing = (sizes.piece + needs.unflushed).saturating_add(needs.coming);
     let needed = flushing.saturating_add(needs.largest_compaction);
     let is_roomy = free >= needed.saturating_mul(ROOMY_FACTOR);
@@ -62,7 +62,7 @@ pub(super) fn plan(free: u64, needs: Needs, sizes: Sizes) -> Plan {
         true => sizes.unit.saturating_add(needs.coming),
         false => flushing,
     };
-    Plan {
+    SpacePlan {
         target,
         floor: floor.min(target),
         is_roomy,
@@ -127,7 +127,7 @@ mod tests {
         let needs = needs(200, 30, 5000);
         for (free, is_roomy) in [(4 * 6230 - 1, false), (4 * 6230, true), (u64::MAX, true)] {
             let (target, floor) = if is_roomy { (1000, 1000) } else { (6230, 1230) };
-            let expected = Plan {
+            let expected = SpacePlan {
                 target,
                 floor,
                 is_roomy,
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn no_need_is_too_large_to_add_up() {
         let most = needs(1, u64::MAX, u64::MAX);
-        let expected = Plan {
+        let expected = SpacePlan {
             target: u64::MAX,
             floor: u64::MAX,
             is_roomy: false,

@@ -48,7 +48,7 @@ impl Logs {
             last_sequence: in_tables,
             database: manifest.database,
         };
-        let mut search = Search {
+        let mut search = LogSearch {
             env,
             from,
             expected,
@@ -95,7 +95,7 @@ impl Logs {
 }
 
 /// A search for logs in a directory.
-struct Search<'a> {
+struct LogSearch<'a> {
     env: &'a dyn Env,
     from: &'a Path,
     expected: Expected,
@@ -105,7 +105,7 @@ struct Search<'a> {
     report: &'a mut RepairReport,
 }
 
-impl Search<'_> {
+impl LogSearch<'_> {
     /// Opens those that are needed (REPAIR-8).
     fn open(&mut self, names: &[String]) -> Result<()> {
         for name in names {

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use self::logs::Logs;
 use self::merge::merge;
 use self::output::Output;
-use self::replay::Replay;
+use self::replay::RepairReplay;
 use self::survey::Survey;
 use super::report::{Loss, RepairReport};
 use crate::content::Sum;
@@ -164,7 +164,7 @@ impl Repair<'_> {
         let report = &mut self.report;
         let logs = Logs::open(self.env, self.from, names, manifest, in_tables, report)?;
         let size = self.options.write_buffer_size;
-        let mut replay = Replay::new(self.from, *logs.expected(), size, output, report);
+        let mut replay = RepairReplay::new(self.from, *logs.expected(), size, output, report);
         for (reader, successor) in logs.into_readers() {
             replay.log(reader, successor.map(|successor| successor.last_sequence))?;
         }

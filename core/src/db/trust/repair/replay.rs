@@ -22,7 +22,7 @@ use crate::memtable::Loader;
 use crate::wal::{Expected, Joint, Numbers, Part, Predecessor, Reader, Record, Synced};
 
 /// The records of logs on their way into tables.
-pub(super) struct Replay<'a, 'o> {
+pub(super) struct RepairReplay<'a, 'o> {
     /// The damaged directory.
     from: &'a Path,
     expected: Expected,
@@ -35,7 +35,7 @@ pub(super) struct Replay<'a, 'o> {
     last: Option<SequenceNumber>,
 }
 
-impl<'a, 'o> Replay<'a, 'o> {
+impl<'a, 'o> RepairReplay<'a, 'o> {
     /// Replays logs in the directory `from` into memtables of `write_buffer_size` bytes. `expected`: the facts known
     /// about the logs beforehand.
     pub(super) fn new(
@@ -44,8 +44,8 @@ impl<'a, 'o> Replay<'a, 'o> {
         write_buffer_size: u64,
         output: &'a mut Output<'o>,
         report: &'a mut RepairReport,
-    ) -> Replay<'a, 'o> {
-        Replay {
+    ) -> RepairReplay<'a, 'o> {
+        RepairReplay {
             from,
             expected,
             write_buffer_size,

@@ -6,13 +6,13 @@ use crate::sync::Arc;
 use crate::version::FileMeta;
 
 /// Finds out whether any table of a sorted level may have a key. The keys must ascend from call to call.
-pub(super) struct Cursor<'a> {
+pub(super) struct LevelCursor<'a> {
     files: &'a [Arc<FileMeta>],
 }
 
-impl<'a> Cursor<'a> {
-    pub(super) fn new(files: &'a [Arc<FileMeta>]) -> Cursor<'a> {
-        Cursor { files }
+impl<'a> LevelCursor<'a> {
+    pub(super) fn new(files: &'a [Arc<FileMeta>]) -> LevelCursor<'a> {
+        LevelCursor { files }
     }
 
     pub(super) fn may_hold(&mut self, user_key: &[u8]) -> bool {

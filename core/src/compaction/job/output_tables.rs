@@ -15,7 +15,7 @@ use crate::sync::Arc;
 use crate::version::{FileMeta, TableInfo};
 
 /// The tables being written.
-pub(super) struct Outputs<'a> {
+pub(super) struct OutputTables<'a> {
     context: &'a JobContext<'a>,
     grandparents: Grandparents<'a>,
     open: Option<OpenOutput>,
@@ -29,13 +29,13 @@ struct OpenOutput {
     builder: Builder,
 }
 
-impl<'a> Outputs<'a> {
+impl<'a> OutputTables<'a> {
     /// None yet, of a job above these `grandparents`.
     pub(super) fn new(
         context: &'a JobContext<'a>,
         grandparents: &'a [Arc<FileMeta>],
-    ) -> Outputs<'a> {
-        Outputs {
+    ) -> OutputTables<'a> {
+        OutputTables {
             context,
             grandparents: Grandparents::new(grandparents, context.target_file_size),
             open: None,

@@ -105,33 +105,13 @@ fn steps(workloads: &[&'static Workload], engines: &[Kind], rounds: u32) -> Vec<
 }
 
 pub fn compare(plan: &Plan) -> Result<(), Failure> {
-    let engines = match plan.engines.is_empty() {
-        false => plan.engines.clone(),
-        true => Kind::ALL
-            .into_iter()
-            .filter(|&kind| kind != Kind::Rocksdb || cfg!(feature = "rocksdb"))
-            .collect(),
-    };
-    let engines: Vec<Kind> = engines
-        .into_iter()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let workloads = match plan.workloads.is_empty() {
-        true => WORKLOADS.iter().collect(),
-        false => plan
-            .workloads
-            .iter()
-            .map(|name| workload(name).ok_or_else(|| format!("no workload {name}")))
-            .collect::<Result<Vec<_>, _>>()?,
-    };
+    let (engines, workloads) = (engines(plan), chosen_workloads(plan)?);
     let steps = steps(&workloads, &engines, plan.rounds);
     let datasets: BTreeSet<Dataset> = workloads
         .iter()
         .map(|workload| workload.dataset)
         .filter(|&dataset| dataset != Dataset::Nothing)
         .collect();
-
     let preparing = 6.0 * plan.entries as f64 / 1e6 * (datasets.len() * engines.len()) as f64;
     let total: f64 = steps.iter().map(|step| step.typical_seconds(plan)).sum();
     eprintln!(
@@ -148,12 +128,48 @@ pub fn compare(plan: &Plan) -> Result<(), Failure> {
     fs::create_dir_all(&plan.out)?;
     let mut results = Results {
         about: about(plan),
-        engines: engines.clone(),
+        engines,
         samples: Vec::new(),
         failures: Vec::new(),
     };
-    for &dataset in &datasets {
-        for &engine in &engines {
+    prepare_all(plan, &datasets, &mut results);
+    measure_all(plan, &steps, total, &mut results)?;
+    let _ = fs::remove_dir_all(&plan.data);
+    show(&plan.out, &results)?;
+    match results.failures.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} failures, listed above").into()),
+    }
+}
+
+/// The engines to compare, in order and each once: by default all that were built.
+fn engines(plan: &Plan) -> Vec<Kind> {
+    let engines: BTreeSet<Kind> = match plan.engines.is_empty() {
+        false => plan.engines.iter().copied().collect(),
+        true => Kind::ALL
+            .into_iter()
+            .filter(|&kind| kind != Kind::Rocksdb || cfg!(feature = "rocksdb"))
+            .collect(),
+    };
+    engines.into_iter().collect()
+}
+
+/// The workloads to run: by default all.
+fn chosen_workloads(plan: &Plan) -> Result<Vec<&'static Workload>, Failure> {
+    if plan.workloads.is_empty() {
+        return Ok(WORKLOADS.iter().collect());
+    }
+    let chosen = plan
+        .workloads
+        .iter()
+        .map(|name| workload(name).ok_or_else(|| format!("no workload {name}")));
+    Ok(chosen.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Makes each dataset for each engine.
+fn prepare_all(plan: &Plan, datasets: &BTreeSet<Dataset>, results: &mut Results) {
+    for &dataset in datasets {
+        for engine in results.engines.clone() {
             eprintln!("preparing {} for {engine}", dataset.name());
             if let Err(error) = prepare(plan, engine, dataset) {
                 let failure = format!("{engine}, preparing {}: {error}", dataset.name());
@@ -162,7 +178,15 @@ pub fn compare(plan: &Plan) -> Result<(), Failure> {
             }
         }
     }
+}
 
+/// Measures each step, which take `total` seconds, and says how much time is left.
+fn measure_all(
+    plan: &Plan,
+    steps: &[Step],
+    total: f64,
+    results: &mut Results,
+) -> Result<(), Failure> {
     let started = Instant::now();
     let mut done = 0.0;
     for (index, step) in steps.iter().enumerate() {
@@ -190,14 +214,9 @@ pub fn compare(plan: &Plan) -> Result<(), Failure> {
             )),
         }
         // Keeps the measurements if the run is interrupted.
-        write_samples(&plan.out, &results)?;
+        write_samples(&plan.out, results)?;
     }
-    let _ = fs::remove_dir_all(&plan.data);
-    show(&plan.out, &results)?;
-    match results.failures.len() {
-        0 => Ok(()),
-        count => Err(format!("{count} failures, listed above").into()),
-    }
+    Ok(())
 }
 
 pub fn report_again(again: &Again) -> Result<(), Failure> {

@@ -149,22 +149,7 @@ pub fn measure(
     };
     let mut all = Histogram::new_with_bounds(1, 3_600_000_000_000, 3)?;
     let (mut operations, mut user_bytes) = (0, 0);
-    let done = if threads == 1 {
-        vec![run(0)]
-    } else {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads)
-                .map(|thread| scope.spawn(move || run(thread)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                thread
-                    .join()
-                    .unwrap_or_else(|_| Err("a thread of the workload panicked".into()))
-            };
-            running.into_iter().map(join).collect()
-        })
-    };
-    for result in done {
+    for result in run_in(threads, &run) {
         let (histogram, made, wrote) = result?;
         all.add(histogram)?;
         operations += made;
@@ -192,6 +177,27 @@ pub fn measure(
         },
         user_bytes,
         companion_rate: None,
+    })
+}
+
+/// Runs `run` in each of `threads` threads, or in this one if that is enough.
+fn run_in<T: Send>(
+    threads: usize,
+    run: &(impl Fn(usize) -> Result<T, Failure> + Sync),
+) -> Vec<Result<T, Failure>> {
+    if threads == 1 {
+        return vec![run(0)];
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|thread| scope.spawn(move || run(thread)))
+            .collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread
+                .join()
+                .unwrap_or_else(|_| Err("a thread of the workload panicked".into()))
+        };
+        running.into_iter().map(join).collect()
     })
 }
 

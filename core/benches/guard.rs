@@ -9,6 +9,7 @@
 
 use std::error::Error;
 use std::hint::black_box;
+use std::path::Path;
 
 use aidb::{Compression, DB, IterOptions, Options, WriteBatch};
 
@@ -120,10 +121,9 @@ fn get(db: &DB) -> Result<(), Failure> {
     })
 }
 
-fn run(workload: &str) -> Result<(), Failure> {
-    let dir = tempfile::tempdir()?;
-    let path = dir.path().join("db");
-    let options = match workload {
+/// The options of a workload's database.
+fn options_of(workload: &str) -> Options {
+    match workload {
         // Some ten flushes, and compactions on the way.
         "compact" | "fill-compact" => options()
             .write_buffer_size(256 << 10)
@@ -134,30 +134,25 @@ fn run(workload: &str) -> Result<(), Failure> {
             .write_buffer_size(2 << 20)
             .target_file_size(64 << 20),
         _ => options(),
-    };
-    let db = DB::open(&path, options.clone())?;
-    match workload {
-        "put" => {
-            fill(&db)?;
-            counted(&mut || {
+    }
+}
+
+/// The workloads that write to a memtable.
+fn write(workload: &str, db: &DB) -> Result<(), Failure> {
+    fill(db)?;
+    counted(&mut || {
+        match workload {
+            "put" => {
                 for index in ENTRIES..ENTRIES + OPERATIONS {
                     db.put(&scattered(index), &value(index))?;
                 }
-                Ok(())
-            })?;
-        }
-        "put-ascending" => {
-            fill(&db)?;
-            counted(&mut || {
+            }
+            "put-ascending" => {
                 for index in 0..OPERATIONS {
                     db.put(&ascending(1 << 40 | index), &value(index))?;
                 }
-                Ok(())
-            })?;
-        }
-        "batch-put" => {
-            fill(&db)?;
-            counted(&mut || {
+            }
+            "batch-put" => {
                 let mut batch = WriteBatch::new();
                 for first in (ENTRIES..ENTRIES + OPERATIONS).step_by(BATCH as usize) {
                     batch.clear();
@@ -166,111 +161,117 @@ fn run(workload: &str) -> Result<(), Failure> {
                     }
                     db.write(&batch)?;
                 }
-                Ok(())
-            })?;
-        }
-        "delete" => {
-            fill(&db)?;
-            counted(&mut || {
+            }
+            _ => {
                 for step in 0..OPERATIONS {
                     db.delete(&scattered(some(step)))?;
                 }
-                Ok(())
-            })?;
+            }
         }
-        "get-memtable" => {
-            fill(&db)?;
-            get(&db)?;
+        Ok(())
+    })
+}
+
+fn get_missing(db: &DB) -> Result<(), Failure> {
+    counted(&mut || {
+        for step in 0..OPERATIONS {
+            if db.get(&scattered(ENTRIES + step))?.is_some() {
+                return Err("an entry that nobody wrote".into());
+            }
         }
-        "get-table" => {
-            settle(&db)?;
-            get(&db)?;
+        Ok(())
+    })
+}
+
+fn get_many(db: &DB) -> Result<(), Failure> {
+    counted(&mut || {
+        for first in (0..OPERATIONS).step_by(BATCH as usize) {
+            let keys: Vec<_> = (first..first + BATCH)
+                .map(|step| scattered(some(step)))
+                .collect();
+            black_box(db.get_many(&keys)?);
         }
-        "get-missing" => {
-            settle(&db)?;
-            counted(&mut || {
-                for step in 0..OPERATIONS {
-                    if db.get(&scattered(ENTRIES + step))?.is_some() {
-                        return Err("an entry that nobody wrote".into());
-                    }
-                }
-                Ok(())
-            })?;
+        Ok(())
+    })
+}
+
+fn seek(db: &DB) -> Result<(), Failure> {
+    let mut cursor = db.cursor(IterOptions::default())?;
+    counted(&mut || {
+        for step in 0..SEEKS {
+            cursor.seek(&scattered(some(step)))?;
+            black_box(cursor.key());
         }
-        "get-many" => {
-            settle(&db)?;
-            counted(&mut || {
-                for first in (0..OPERATIONS).step_by(BATCH as usize) {
-                    let keys: Vec<_> = (first..first + BATCH)
-                        .map(|step| scattered(some(step)))
-                        .collect();
-                    black_box(db.get_many(&keys)?);
-                }
-                Ok(())
-            })?;
+        Ok(())
+    })
+}
+
+fn walk(db: &DB, forward: bool) -> Result<(), Failure> {
+    let mut cursor = db.cursor(IterOptions::default())?;
+    counted(&mut || {
+        let mut entries = 0;
+        while match forward {
+            true => cursor.next()?,
+            false => cursor.prev()?,
+        } {
+            black_box((cursor.key(), cursor.value()));
+            entries += 1;
         }
-        "seek" => {
-            settle(&db)?;
-            let mut cursor = db.cursor(IterOptions::default())?;
-            counted(&mut || {
-                for step in 0..SEEKS {
-                    cursor.seek(&scattered(some(step)))?;
-                    black_box(cursor.key());
-                }
-                Ok(())
-            })?;
+        match entries {
+            ENTRIES => Ok(()),
+            _ => Err(format!("{entries} of {ENTRIES} entries").into()),
         }
-        "next" | "prev" => {
-            settle(&db)?;
-            let mut cursor = db.cursor(IterOptions::default())?;
-            counted(&mut || {
-                let mut entries = 0;
-                while match workload {
-                    "next" => cursor.next()?,
-                    _ => cursor.prev()?,
-                } {
-                    black_box((cursor.key(), cursor.value()));
-                    entries += 1;
-                }
-                match entries {
-                    ENTRIES => Ok(()),
-                    _ => Err(format!("{entries} of {ENTRIES} entries").into()),
-                }
-            })?;
-        }
-        "flush" => {
-            fill(&db)?;
-            counted(&mut || Ok(db.flush()?))?;
-        }
+    })
+}
+
+fn recover(db: DB, path: &Path, options: Options) -> Result<(), Failure> {
+    fill(&db)?;
+    // Dropped, not closed: what was written is in the log alone.
+    drop(db);
+    let mut opened = None;
+    counted(&mut || {
+        opened = Some(DB::open(path, options.clone())?);
+        Ok(())
+    })?;
+    let db = opened.ok_or("nothing was opened")?;
+    db.get(&scattered(0))?.ok_or("an entry is missing")?;
+    Ok(())
+}
+
+fn run(workload: &str) -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("db");
+    let options = options_of(workload);
+    let db = DB::open(&path, options.clone())?;
+    match workload {
+        "put" | "put-ascending" | "batch-put" | "delete" => return write(workload, &db),
+        "get-memtable" | "flush" | "compact" => fill(&db)?,
+        "get-table" | "get-missing" | "get-many" | "seek" | "next" | "prev" => settle(&db)?,
+        _ => {}
+    }
+    match workload {
+        "get-memtable" | "get-table" => get(&db),
+        "get-missing" => get_missing(&db),
+        "get-many" => get_many(&db),
+        "seek" => seek(&db),
+        "next" | "prev" => walk(&db, workload == "next"),
+        "flush" => counted(&mut || Ok(db.flush()?)),
         "compact" => {
-            fill(&db)?;
             db.flush()?;
-            counted(&mut || Ok(db.compact_range(None, None)?))?;
+            counted(&mut || Ok(db.compact_range(None, None)?))
         }
         // All that a write costs until its entry lies where it stays.
         "fill-compact" => counted(&mut || {
             fill(&db)?;
             Ok(db.compact_range(None, None)?)
-        })?,
+        }),
         "fill-settle" => counted(&mut || {
             fill_with(&db, MANY_ENTRIES)?;
             Ok(db.compact_range(None, None)?)
-        })?,
-        "recovery" => {
-            fill(&db)?;
-            // Dropped, not closed: what was written is in the log alone.
-            drop(db);
-            let mut opened = None;
-            counted(&mut || {
-                opened = Some(DB::open(&path, options.clone())?);
-                Ok(())
-            })?;
-            let db = opened.ok_or("nothing was opened")?;
-            db.get(&scattered(0))?.ok_or("an entry is missing")?;
-        }
-        _ => return Err(format!("no workload {workload}").into()),
+        }),
+        "recovery" => recover(db, &path, options),
+        _ => Err(format!("no workload {workload}").into()),
     }
-    Ok(())
 }
 
 fn main() -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! Limits functions of the product, tests aside, to 70 lines: a longer one is split into named steps.
+//! Limits functions of the product and the benches, tests aside, to 70 lines: a longer one is split into named steps.
 //!
 //! The code is formatted, so a function ends at the first line that closes a brace at the indentation at which it
 //! begins.
@@ -7,8 +7,10 @@ use crate::constants::{is_test, without_test_modules};
 use crate::{files, root, shown};
 
 const MAX_LINES: usize = 70;
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 6] = [
     "core/src",
+    "core/benches",
+    "bench/src",
     "ffi/src",
     "bindings/python/src",
     "bindings/node/src",

@@ -22,7 +22,7 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, with reasons.
-const UNNAMED: [(&str, &str); 30] = [
+const UNNAMED: [(&str, &str); 27] = [
     ("ADDON-3", "bench measures its cost"),
     (
         "ADDON-4",
@@ -66,12 +66,9 @@ const UNNAMED: [(&str, &str); 30] = [
         "NODE-1",
         "an address does not show its arena; the address sanitizer finds it",
     ),
-    ("OPERATION-1", "`shrink.rs` relies on it"),
-    ("OPERATION-2", "`shrink.rs` relies on it"),
     ("OS-2", "no test can interrupt a call"),
     ("POOL-3", "the line before releases the lock"),
     ("PYTHON-4", "core's background threads make no callbacks"),
-    ("SQLITE-1", "the answers of two programs would differ"),
     ("SQLITE-2", "the file keeps nothing else"),
     ("STEP-1", "such a build has nothing left to test"),
 ];

@@ -37,7 +37,7 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// POSSIBLE-2, POSSIBLE-3, POSSIBLE-4, RUN-3.
+/// POSSIBLE-2, POSSIBLE-3, POSSIBLE-4, RUN-3, SQLITE-1.
 #[test]
 fn random_histories_hold_what_is_promised() {
     hush_panics();
@@ -97,6 +97,17 @@ fn a_seed_repeats_its_history_exactly() {
         assert!(answers == again, "seed {seed:#x}: the answers differ");
         assert_eq!(first.injected, second.injected, "seed {seed:#x}");
         assert_eq!(first.faults, second.faults, "seed {seed:#x}");
+    }
+}
+
+/// OPERATION-1, OPERATION-2. From each history half of the operations are removed, as shrinking does.
+#[test]
+fn a_history_makes_sense_whatever_operations_are_removed() {
+    for seed in 0..40 {
+        let mut history = History::draw(seed);
+        let mut random = Random::new(seed);
+        history.operations.retain(|_| random.below(2) == 0);
+        check(&history).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
     }
 }
 

@@ -158,14 +158,14 @@ impl Logs {
     }
 
     /// Records that `tree` needs only the logs from `oldest` on, because the contents of older ones are in durable
-    /// tables. Removes the files that no tree needs, if the manifest `is_without` them; what cannot be removed now, the
-    /// next open removes.
-    pub(super) fn release(&self, tree: TreeId, oldest: FileNumber, is_without: bool) {
+    /// tables. Removes the files before `named`, the log with which the manifest now begins, if it does: it may name an
+    /// older one than any tree still needs. What cannot be removed now, the next open removes.
+    pub(super) fn release(&self, tree: TreeId, oldest: FileNumber, named: Option<&DurableLog>) {
         let needed = self.needs.raise(tree, oldest);
         self.sync_group.forget_before(needed);
-        if is_without
-            && let Err(error) = delete_before(self.context.env(), self.context.dir(), needed)
-        {
+        let Some(named) = named else { return };
+        let (env, dir) = (self.context.env(), self.context.dir());
+        if let Err(error) = delete_before(env, dir, named.number()) {
             self.context.note(format_args!("{error}"));
         }
     }

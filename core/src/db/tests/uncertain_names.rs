@@ -192,3 +192,37 @@ fn a_flush_right_after_a_seal_does_not_name_a_log_that_may_be_lost() {
     assert!(db.rooms().tree.log_number() < db.rooms().commit.log().number());
     names.keeps(&[b"a"]);
 }
+
+/// NEEDS-2. A flush says late which logs its tree needs. If another thread had begun a new log for the idle tree
+/// meanwhile, the flush thread used to panic in builds with assertions.
+#[test]
+fn a_log_that_is_begun_before_a_flush_has_released_the_older_ones_stays() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 0);
+    let held: Arc<Mutex<Option<DB>>> = Arc::default();
+    let (taken, disk) = (Arc::clone(&held), faulty.clone());
+    let mut options = options(&env).env(Arc::new(faulty.clone()));
+    options.step_hook = Some(Arc::new(move |step: &str| {
+        let db = match step {
+            "a flushed table is shown" => taken.lock().take(),
+            _ => None,
+        };
+        let Some(db) = db else { return };
+        disk.inject(Fault::new(&[Call::Write], libc::EIO).on_path(".log"));
+        // On another thread, because this one holds the lock of the callers that do the background work.
+        let start_over = move || {
+            db.put(b"b", b"refused").unwrap_err();
+            db.put(b"c", b"3").unwrap();
+        };
+        std::thread::spawn(start_over).join().unwrap();
+    }));
+    let db = DB::open("/db", options).unwrap();
+    db.put(b"a", b"1").unwrap();
+    *held.lock() = Some(db.clone());
+    db.flush().unwrap();
+    assert!(held.lock().is_none() && faulty.injected() == 1);
+    drop(db);
+    let again = DB::open("/db", super::options(&env.process_crash())).unwrap();
+    assert_eq!(again.get(b"a").unwrap().unwrap(), b"1");
+    assert_eq!(again.get(b"c").unwrap().unwrap(), b"3");
+}

@@ -168,7 +168,7 @@ impl Tree {
             "flushed {} entries to {size} bytes",
             sealed.memtable.entries()
         ));
-        self.logs.release(self.id, own_oldest, needed.is_some());
+        self.logs.release(self.id, own_oldest, needed.as_ref());
         Ok(())
     }
 

@@ -83,14 +83,7 @@ impl ManifestWriter {
         file.sync()?;
         // CURRENT will refer to this name.
         name.sync(env, dir)?;
-        Ok(ManifestWriter {
-            file,
-            path,
-            number,
-            file_id,
-            slot,
-            poisoned: false,
-        })
+        Ok(ManifestWriter::resume(file, path, number, file_id, slot))
     }
 
     /// Appends `edit`; durable when this returns (SLOT-1). After an error the writer is poisoned (SLOT-5), and whether

@@ -109,6 +109,12 @@ export interface EngineOptions {
   lockTimeout?: number | undefined
 
   /**
+   * Whole milliseconds after which a transaction that nobody uses is rolled back; 0: never. Accepts
+   * milliseconds from 0 to 86400000. Default: 600000.
+   */
+  transactionTimeout?: number | undefined
+
+  /**
    * Where the database writes what it does, a line per event; a file of the engine's own is
    * refused. Accepts none, stderr or a path. Default: none.
    */

@@ -201,6 +201,12 @@ impl WriteBatch {
             })
     }
 
+    /// The hash and the bytes of each operation's key, in order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let hashes = self.contents().iter().map(|content| content.key_hash);
+        hashes.zip(self.iter().map(|(key, _)| key))
+    }
+
     /// The encoded batch.
     pub(crate) fn encoded(&self) -> &[u8] {
         &self.buffer
@@ -372,7 +378,7 @@ pub(crate) fn check_key(key: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn check_value(value: &[u8]) -> Result<()> {
+pub(crate) fn check_value(value: &[u8]) -> Result<()> {
     if value.len() as u64 > MAX_VALUE_BYTES {
         return Err(Error::invalid_argument(format!(
             "value has {} bytes, the longest allowed is {MAX_VALUE_BYTES}",

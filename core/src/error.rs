@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Corruption = 3,
     /// Another opener holds the database: close it there first.
     Locked = 4,
-    /// Reserved for transactions, which do not exist yet: no call returns it.
+    /// Another commit has changed what a transaction has read: run the transaction again.
     Conflict = 5,
     /// The handle or its database has been closed: open it again.
     Closed = 6,

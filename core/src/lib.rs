@@ -31,6 +31,7 @@
 //! | `iterator` | merges sorted runs; selects the entries a reader may see |
 //! | `cache` | which tables are open |
 //! | `memtable`, `wal`, `sstable` | the write buffer, the log, the tables and their blocks in memory |
+//! | `transaction` | what a transaction has read and written, what commits have changed |
 //! | `batch`, `snapshot`, `options`, `metrics` | arguments and results of calls |
 //! | `content` | sums over entries, which show that none was lost or changed |
 //! | `key`, `filename` | internal keys and their order; names of files |
@@ -73,14 +74,17 @@ mod sync;
 #[doc(hidden)]
 #[allow(missing_docs, reason = "for the models of other crates only")]
 pub mod sync;
+mod transaction;
 mod version;
 mod wal;
 
 pub use batch::WriteBatch;
 pub use compression::Compression;
+#[doc(hidden)]
+pub use db::pause_after;
 pub use db::{
-    Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport, SetAside, Stats,
-    Value, VerifyProgress, VerifyReport,
+    Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport, Savepoint,
+    SetAside, Stats, Transaction, Value, VerifyProgress, VerifyReport,
 };
 #[doc(hidden)]
 pub use effort::{Effort, is_spent, within};
@@ -93,5 +97,5 @@ pub use memory::{copy_of, reserve, room_ahead, room_for};
 pub use memtable::MeasuredMemtable;
 #[doc(hidden)]
 pub use options::{Accepts, Declared};
-pub use options::{InfoLog, IterOptions, Options, ReadOptions, WriteOptions};
+pub use options::{InfoLog, IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions};
 pub use snapshot::Snapshot;

@@ -20,7 +20,7 @@ const LAYERS: &[&str] = &[
     "version",
     "cache",
     "memtable wal sstable",
-    "iterator",
+    "iterator transaction",
     "batch",
     "options",
     "snapshot",
@@ -68,8 +68,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
         "db",
         &[
             "mod",
-            "iter stats trust",
+            "stats trust",
             "life",
+            "transactions",
+            "iter",
             "commit read",
             "tree",
             "logs",
@@ -86,6 +88,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "resume watch",
             "seal",
             "mod",
+            "recent",
             "log",
         ],
     ),
@@ -108,9 +111,28 @@ const FOLDERS: &[(&str, &[&str])] = &[
     ("db/order", &["stop", "mod", "publish"]),
     (
         "db/read",
-        &["mod", "cursor", "chunk holds prefix", "source"],
+        &[
+            "changes cursor",
+            "mod",
+            "chunk holds prefix",
+            "entries",
+            "overlaid",
+            "stored",
+            "source",
+        ],
     ),
     ("db/space", &["mod", "policy"]),
+    (
+        "db/transactions",
+        &[
+            "one_call",
+            "attempts",
+            "transaction",
+            "commit",
+            "mod",
+            "slot",
+        ],
+    ),
     (
         "db/tree",
         &[
@@ -202,6 +224,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "stored",
         ],
     ),
+    ("transaction", &["mod", "reads", "changes writes"]),
     (
         "version",
         &[

@@ -1,8 +1,11 @@
 //! `Iter`: entries as an ordinary double-ended Rust iterator, over one cursor from each end.
 
+use std::ops::{Bound, RangeBounds};
+
 use super::read::Cursor;
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::options::IterOptions;
 
 /// Iterates over entries as owned `(key, value)` pairs, from both ends. The first error is the last item.
 pub struct Iter {
@@ -32,6 +35,40 @@ impl Iter {
             Err(error) => Ends::Failed(error),
         };
         Iter { ends }
+    }
+
+    /// Iterates over the keys in `range`, with a cursor that `open` makes.
+    pub(super) fn over_range<K: AsRef<[u8]>>(
+        range: &impl RangeBounds<K>,
+        open: impl FnOnce(IterOptions) -> Result<Cursor>,
+    ) -> Iter {
+        let owned = |bound: Bound<&K>| {
+            Ok(match bound {
+                Bound::Included(key) => Bound::Included(memory::copy_of(key.as_ref(), "a bound")?),
+                Bound::Excluded(key) => Bound::Excluded(memory::copy_of(key.as_ref(), "a bound")?),
+                Bound::Unbounded => Bound::Unbounded,
+            })
+        };
+        let options = || {
+            Ok(IterOptions {
+                lower_bound: lower_bound(owned(range.start_bound())?),
+                upper_bound: upper_bound(owned(range.end_bound())?),
+                ..IterOptions::default()
+            })
+        };
+        Iter::new(options().and_then(open))
+    }
+
+    /// Iterates over the keys that start with `prefix`, with a cursor that `open` makes.
+    pub(super) fn over_prefix(
+        prefix: &[u8],
+        open: impl FnOnce(IterOptions) -> Result<Cursor>,
+    ) -> Iter {
+        let options = memory::copy_of(prefix, "a bound").map(|prefix| IterOptions {
+            prefix: Some(prefix),
+            ..IterOptions::default()
+        });
+        Iter::new(options.and_then(open))
     }
 
     /// The next entry from one end, unless the other end has already yielded it.
@@ -96,4 +133,28 @@ impl DoubleEndedIterator for Iter {
         let found = self.step(From::Back);
         self.finish(found)
     }
+}
+
+/// The smallest key that a range's start admits.
+fn lower_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
+    match bound {
+        Bound::Included(key) => Some(key),
+        Bound::Excluded(key) => Some(successor(key)),
+        Bound::Unbounded => None,
+    }
+}
+
+/// The first key that a range's end excludes.
+fn upper_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
+    match bound {
+        Bound::Included(key) => Some(successor(key)),
+        Bound::Excluded(key) => Some(key),
+        Bound::Unbounded => None,
+    }
+}
+
+/// The smallest key after `key`.
+fn successor(mut key: Vec<u8>) -> Vec<u8> {
+    key.push(0);
+    key
 }

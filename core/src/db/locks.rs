@@ -162,6 +162,18 @@ impl Entered {
     }
 }
 
+/// In builds with assertions, panics with `why` if the thread holds a ranked lock.
+#[cfg(any(not(debug_assertions), shuttle))]
+#[inline(always)]
+pub(super) fn assert_none_is_held(_why: &str) {}
+
+#[cfg(all(debug_assertions, not(shuttle)))]
+pub(super) fn assert_none_is_held(why: &str) {
+    let held = HELD.get();
+    let first = held.iter().flatten().next();
+    assert!(first.is_none(), "{why}: {first:?}");
+}
+
 #[cfg(all(debug_assertions, not(shuttle)))]
 impl Drop for Entered {
     fn drop(&mut self) {

@@ -7,6 +7,7 @@
 //! * `mod.rs`, `iter.rs`, `stats.rs`  the public interface
 //! * `trust/`    checkpoints, verify, repair, and their reports
 //! * `life/`     opening, recovery, closing, destroying; the background threads
+//! * `transactions/`  reads and writes that take place at once
 //! * `read/`     cursors, and the data they pin
 //! * `commit/`   the commit path: log, memtable, publication
 //! * `tree/`     memtables and tables: lookups, flushes, compactions, stalls
@@ -20,7 +21,7 @@
 //!         snapshots return `Closed`.
 //! * DB-2  After `close`, or in a child after `fork`, every call returns `Closed` and touches no lock.
 
-use std::ops::{Bound, ControlFlow, RangeBounds};
+use std::ops::{ControlFlow, RangeBounds};
 use std::path::Path;
 
 use self::life::{Database, Unflushed};
@@ -28,8 +29,7 @@ use self::tree::{Contains, Get};
 use crate::batch::WriteBatch;
 use crate::error::Result;
 use crate::key::SequenceNumber;
-use crate::memory;
-use crate::options::{IterOptions, Options, ReadOptions, WriteOptions};
+use crate::options::{IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
@@ -49,6 +49,7 @@ mod panics;
 mod read;
 mod space;
 mod stats;
+mod transactions;
 mod tree;
 mod trust;
 mod value;
@@ -56,6 +57,9 @@ mod value;
 pub use iter::Iter;
 pub use read::{Chunk, Cursor};
 pub use stats::{LevelStats, SetAside, Stats};
+#[doc(hidden)]
+pub use transactions::pause_after;
+pub use transactions::{Savepoint, Transaction};
 pub use tree::Remembered;
 pub use trust::{Damage, Loss, RepairReport, VerifyProgress, VerifyReport};
 pub use value::Value;
@@ -273,6 +277,135 @@ impl DB {
         self.rooms().order.snapshot()
     }
 
+    /// Begins a transaction: reads and writes that take place at once, or not at all.
+    ///
+    /// Errors: `Closed`; `OutOfMemory`.
+    pub fn begin(&self) -> Result<Transaction> {
+        self.begin_with(&TransactionOptions::default())
+    }
+
+    /// [`DB::begin`] with options.
+    pub fn begin_with(&self, options: &TransactionOptions) -> Result<Transaction> {
+        self.rooms().transactions.begin(options)
+    }
+
+    /// Runs `work` in a transaction and commits it; after a `Conflict` runs it again from the beginning, in a new
+    /// transaction, up to `attempts` times (at least 1) in all.
+    ///
+    /// It pauses before each new attempt: some 50 microseconds at first, then twice as long each time, at most 20
+    /// milliseconds. An error of `work` other than `Conflict` rolls the transaction back and is returned. Other errors:
+    /// `Conflict` after the last attempt; those of [`DB::write`]; `InvalidArgument` for no attempts.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// # db.put(b"jobs/1", b"sweep")?;
+    /// let job = db.run_transaction(10, |transaction| {
+    ///     let Some(first) = transaction.prefix(b"jobs/").next().transpose()? else {
+    ///         return Ok(None);
+    ///     };
+    ///     transaction.delete(&first.0)?;
+    ///     Ok(Some(first))
+    /// })?;
+    /// assert_eq!(job, Some((b"jobs/1".to_vec(), b"sweep".to_vec())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_transaction<T>(
+        &self,
+        attempts: u32,
+        work: impl FnMut(&Transaction) -> Result<T>,
+    ) -> Result<T> {
+        self.run_transaction_with(attempts, &WriteOptions::default(), work)
+    }
+
+    /// [`DB::run_transaction`] with options for its commit.
+    pub fn run_transaction_with<T>(
+        &self,
+        attempts: u32,
+        options: &WriteOptions,
+        work: impl FnMut(&Transaction) -> Result<T>,
+    ) -> Result<T> {
+        self.rooms().transactions.run(attempts, options, work)
+    }
+
+    /// If the value under `key` is `expected` (`None`: the key is absent), makes it `value` (`None`: removes the key).
+    /// Returns whether it was. Nobody can change the key in between.
+    ///
+    /// Errors as for [`DB::put`] and [`DB::get`]; never `Conflict`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// assert!(db.compare_and_set(b"leader", None, Some(b"alice"))?);
+    /// assert!(!db.compare_and_set(b"leader", None, Some(b"bob"))?);
+    /// assert!(db.compare_and_set(b"leader", Some(b"alice"), None)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compare_and_set(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<bool> {
+        self.compare_and_set_with(key, expected, value, &WriteOptions::default())
+    }
+
+    /// [`DB::compare_and_set`] with options.
+    pub fn compare_and_set_with(
+        &self,
+        key: &[u8],
+        expected: Option<&[u8]>,
+        value: Option<&[u8]>,
+        options: &WriteOptions,
+    ) -> Result<bool> {
+        let transactions = &self.rooms().transactions;
+        transactions.compare_and_set(key, expected, value, options)
+    }
+
+    /// Stores `value` under `key` unless the key has a value; returns whether it did. Nobody can change the key in
+    /// between. Errors as for [`DB::compare_and_set`].
+    pub fn put_if_absent(&self, key: &[u8], value: &[u8]) -> Result<bool> {
+        self.put_if_absent_with(key, value, &WriteOptions::default())
+    }
+
+    /// [`DB::put_if_absent`] with options.
+    pub fn put_if_absent_with(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        options: &WriteOptions,
+    ) -> Result<bool> {
+        self.compare_and_set_with(key, None, Some(value), options)
+    }
+
+    /// Stores `value` under `key` and returns the value that the key had before. Nobody can change the key in
+    /// between. Errors as for [`DB::compare_and_set`].
+    pub fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<Value>> {
+        self.get_and_put_with(key, value, &WriteOptions::default())
+    }
+
+    /// [`DB::get_and_put`] with options.
+    pub fn get_and_put_with(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        options: &WriteOptions,
+    ) -> Result<Option<Value>> {
+        let transactions = &self.rooms().transactions;
+        transactions.get_and_write(key, Some(value), options)
+    }
+
+    /// Removes `key` and returns the value that it had; writes nothing if it had none. Nobody can change the key in
+    /// between. Errors as for [`DB::compare_and_set`].
+    pub fn get_and_delete(&self, key: &[u8]) -> Result<Option<Value>> {
+        self.get_and_delete_with(key, &WriteOptions::default())
+    }
+
+    /// [`DB::get_and_delete`] with options.
+    pub fn get_and_delete_with(&self, key: &[u8], options: &WriteOptions) -> Result<Option<Value>> {
+        self.rooms().transactions.get_and_write(key, None, options)
+    }
+
     /// All entries in key order, from both ends. An error is an item, and ends the iteration.
     pub fn iter(&self) -> Iter {
         Iter::new(self.cursor(IterOptions::default()))
@@ -280,30 +413,12 @@ impl DB {
 
     /// The entries whose keys are in `range`, from both ends: `db.range("a".."b")`.
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        let owned = |bound: Bound<&K>| {
-            Ok(match bound {
-                Bound::Included(key) => Bound::Included(memory::copy_of(key.as_ref(), "a bound")?),
-                Bound::Excluded(key) => Bound::Excluded(memory::copy_of(key.as_ref(), "a bound")?),
-                Bound::Unbounded => Bound::Unbounded,
-            })
-        };
-        let options = || {
-            Ok(IterOptions {
-                lower_bound: lower_bound(owned(range.start_bound())?),
-                upper_bound: upper_bound(owned(range.end_bound())?),
-                ..IterOptions::default()
-            })
-        };
-        Iter::new(options().and_then(|options| self.cursor(options)))
+        Iter::over_range(&range, |options| self.cursor(options))
     }
 
     /// The entries whose keys start with `prefix`, from both ends.
     pub fn prefix(&self, prefix: &[u8]) -> Iter {
-        let options = memory::copy_of(prefix, "a bound").map(|prefix| IterOptions {
-            prefix: Some(prefix),
-            ..IterOptions::default()
-        });
-        Iter::new(options.and_then(|options| self.cursor(options)))
+        Iter::over_prefix(prefix, |options| self.cursor(options))
     }
 
     /// A cursor over the entries that `options` describes, positioned before the first.
@@ -479,30 +594,6 @@ impl DB {
         self.rooms().context.check_open()?;
         self.rooms().work()
     }
-}
-
-/// The smallest key that a range's start admits.
-fn lower_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
-    match bound {
-        Bound::Included(key) => Some(key),
-        Bound::Excluded(key) => Some(successor(key)),
-        Bound::Unbounded => None,
-    }
-}
-
-/// The first key that a range's end excludes.
-fn upper_bound(bound: Bound<Vec<u8>>) -> Option<Vec<u8>> {
-    match bound {
-        Bound::Included(key) => Some(successor(key)),
-        Bound::Excluded(key) => Some(key),
-        Bound::Unbounded => None,
-    }
-}
-
-/// The smallest key after `key`.
-fn successor(mut key: Vec<u8>) -> Vec<u8> {
-    key.push(0);
-    key
 }
 
 #[cfg(test)]

@@ -56,6 +56,16 @@ pub struct Stats {
     pub stall_micros: u64,
     /// Disk space in bytes reserved for when the disk is full.
     pub reserve_bytes: u64,
+    /// Transactions that have begun and not ended.
+    pub transactions_open: u64,
+    /// Bytes of memory for the reads and writes of the open transactions, and for the keys that recent commits changed.
+    pub transaction_bytes: u64,
+    /// Transactions committed.
+    pub transactions_committed: u64,
+    /// Commits of transactions that met a conflict.
+    pub transaction_conflicts: u64,
+    /// Transactions rolled back because nobody used them for `transaction_timeout`.
+    pub transactions_timed_out: u64,
     /// Every level, from 0.
     pub levels: Vec<LevelStats>,
     /// Tables that compactions skip, because an earlier compaction of them would have lost or changed entries, or met
@@ -87,7 +97,7 @@ pub struct LevelStats {
 }
 
 impl Stats {
-    fn counters(&self) -> [(&'static str, u64); 21] {
+    fn counters(&self) -> [(&'static str, u64); 26] {
         [
             ("sequence", self.sequence),
             ("memtable_bytes", self.memtable_bytes),
@@ -110,6 +120,11 @@ impl Stats {
             ("compaction_bytes_written", self.compaction_bytes_written),
             ("stall_micros", self.stall_micros),
             ("reserve_bytes", self.reserve_bytes),
+            ("transactions_open", self.transactions_open),
+            ("transaction_bytes", self.transaction_bytes),
+            ("transactions_committed", self.transactions_committed),
+            ("transaction_conflicts", self.transaction_conflicts),
+            ("transactions_timed_out", self.transactions_timed_out),
         ]
     }
 
@@ -176,6 +191,7 @@ impl LevelStats {
 impl Database {
     pub(super) fn stats(&self) -> Stats {
         let (counts, log_bytes) = self.commit.counts();
+        let transactions = self.transactions.counts();
         let superversion = self.tree.load_full();
         let cache = self.tree.block_cache().stats();
         let metrics = self.context.metrics();
@@ -214,6 +230,11 @@ impl Database {
             compaction_bytes_written: metrics.compaction_bytes_written.get(),
             stall_micros: self.tree.stall_micros(),
             reserve_bytes: self.space.bytes(),
+            transactions_open: transactions.open,
+            transaction_bytes: transactions.bytes,
+            transactions_committed: transactions.committed,
+            transaction_conflicts: transactions.conflicts,
+            transactions_timed_out: transactions.timed_out,
             levels: levels.collect(),
             set_aside: self.set_aside_tables(superversion.version()),
         }

@@ -12,6 +12,7 @@ mod recovering;
 mod refused;
 mod reports;
 mod spoiled;
+mod transactions;
 mod uncertain_names;
 mod upkeep;
 mod waiting;

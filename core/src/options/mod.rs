@@ -337,6 +337,28 @@ impl Default for ReadOptions<'_> {
     }
 }
 
+/// How a transaction is made.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct TransactionOptions {
+    /// Refuse writes: what it reads is not kept in memory, and it never conflicts. Default: false.
+    pub read_only: bool,
+}
+
+impl TransactionOptions {
+    /// The defaults.
+    pub fn new() -> TransactionOptions {
+        TransactionOptions::default()
+    }
+
+    /// Sets [`TransactionOptions::read_only`].
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> TransactionOptions {
+        self.read_only = read_only;
+        self
+    }
+}
+
 /// What a cursor or iterator walks, and how.
 ///
 /// Bounds are user keys. With `prefix` and bounds both set, an entry must satisfy both.

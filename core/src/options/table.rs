@@ -214,6 +214,9 @@ options! {
     /// Whole milliseconds to wait for another opener to let the database go; 0 does not wait.
     lock_timeout(timeout: Duration) { Millis 0 ..= 86_400_000, default 0 }
 
+    /// Whole milliseconds after which a transaction that nobody uses is rolled back; 0: never.
+    transaction_timeout(timeout: Duration) { Millis 0 ..= 86_400_000, default 600_000 }
+
     /// Where the database writes what it does, a line per event; a file of the engine's own is refused.
     /// A line that cannot be written is dropped. Several databases and processes may share a file, and anybody may
     /// rename, empty or remove it. A file of the engine's own, by whatever path, is refused when the database is

@@ -91,6 +91,9 @@ class OpenOptions(TypedDict, total=False):
     lock_timeout: int | str | None
     """Whole milliseconds to wait for another opener to let the database go; 0 does not wait.
     Accepts milliseconds from 0 to 86400000. Default: 0."""
+    transaction_timeout: int | str | None
+    """Whole milliseconds after which a transaction that nobody uses is rolled back; 0: never.
+    Accepts milliseconds from 0 to 86400000. Default: 600000."""
     info_log: StrOrBytesPath | None
     """Where the database writes what it does, a line per event; a file of the engine's own is
     refused. Accepts none, stderr or a path. Default: none."""

@@ -6,13 +6,16 @@
 //! * `write.rs`    the commit path                    * `seal.rs`    the next log and memtable
 //! * `resume.rs`   recovery from a failed log         * `reserve.rs` refuses writes when the disk is full
 //! * `watch.rs`    an idle memtable                   * `log.rs`     what the log's lock guards
-//! * `flush.rs`    everything so far made durable
+//! * `flush.rs`    everything so far made durable     * `recent.rs`  what recent commits have changed
 
 pub(super) use self::log::{Log, LogCounts};
+pub(super) use self::recent::Compared;
 #[cfg(test)]
 pub(super) use self::write::Obstacle;
+pub(super) use self::write::{Committed, NotUnchanged, Unchanged};
 
 use self::log::Due;
+use self::recent::RecentCommits;
 use super::context::Context;
 use super::locks::Lock;
 #[cfg(test)]
@@ -26,10 +29,12 @@ use crate::key::SequenceNumber;
 use crate::memtable::Memtable;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::transaction::Reads;
 use crate::wal;
 
 mod flush;
 mod log;
+mod recent;
 mod reserve;
 mod resume;
 mod seal;
@@ -47,6 +52,7 @@ pub(super) struct Commit {
     /// The last number that recovery took from logs, while it is not known to be in tables (OPEN-2); otherwise 0.
     recovered: AtomicU64,
     due: Mutex<Due>,
+    recent: RecentCommits,
 }
 
 impl Commit {
@@ -69,6 +75,7 @@ impl Commit {
             log,
             recovered: AtomicU64::new(recovered.map_or(0, |last| last.0)),
             due: Mutex::default(),
+            recent: RecentCommits::default(),
         }
     }
 
@@ -88,6 +95,27 @@ impl Commit {
         );
         let present = wal::Predecessor::new(number, length, log.last_sequence, log.file.synced());
         (present, log.writer.predecessor())
+    }
+
+    /// A transaction begins: from now on [`Commit::compare`] can tell what later commits change, until
+    /// [`Commit::unwatch`].
+    pub(super) fn watch(&self) -> Result<()> {
+        self.recent.watch(|| self.log.lock())
+    }
+
+    /// The transaction has ended.
+    pub(super) fn unwatch(&self) {
+        self.recent.unwatch();
+    }
+
+    /// Compares `reads` with the commits after `number`, whether published or not. Takes no lock for long.
+    pub(super) fn compare(&self, reads: &Reads, number: SequenceNumber) -> Compared {
+        self.recent.compare(reads, number)
+    }
+
+    /// Bytes of memory that the keys of recent commits take.
+    pub(super) fn bytes_of_recent(&self) -> usize {
+        self.recent.bytes()
     }
 
     /// Refuses every call from now on; returns whether this call closed the database, not an earlier one. A write that

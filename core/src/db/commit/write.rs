@@ -13,6 +13,7 @@
 //!
 //! Elsewhere: sealing (`seal.rs`), stalls (`tree/stall.rs`), the record's bytes (`wal/`).
 
+use super::recent::Compared;
 use super::{Commit, Log};
 use crate::batch::{Operation, Operations, WriteBatch, operations};
 use crate::db::locks::Locked;
@@ -24,6 +25,7 @@ use crate::key::{SequenceNumber, Trailer};
 use crate::memtable::{Location, Memtable, Room};
 use crate::options::WriteOptions;
 use crate::sync::{Arc, panicking};
+use crate::transaction::Reads;
 use crate::wal;
 
 /// At most this many operations of a batch are located before the first of them is inserted.
@@ -47,21 +49,46 @@ impl Commit {
         batch: &WriteBatch,
         options: &WriteOptions,
     ) -> Result<SequenceNumber> {
-        self.context.check_writable()?;
         if batch.is_empty() {
+            self.context.check_writable()?;
             if options.sync {
                 self.sync_all()?;
             }
             return Ok(self.order.last());
         }
+        match self.commit_if(batch, None)? {
+            Ok(committed) => self.finish(committed, options),
+            Err(_) => Err(Error::internal("a write has no condition that could fail")),
+        }
+    }
+
+    /// Steps 1 to 3 for a batch that is not empty. With a `condition`, only if it holds at the very place in the
+    /// order of commits that the batch gets; otherwise tells why not, and has done nothing. Nor has it after
+    /// `OutOfMemory`.
+    pub(in crate::db) fn commit_if(
+        &self,
+        batch: &WriteBatch,
+        condition: Option<Unchanged<'_>>,
+    ) -> Result<std::result::Result<Committed, NotUnchanged>> {
+        debug_assert!(!batch.is_empty(), "PUBLISH-1: a commit takes a number");
+        self.context.check_writable()?;
         let payload = wal::Payload::new(batch.encoded());
         self.tree.admit(payload.encoded().len() as u64)?;
-        let committed = loop {
-            match self.try_commit(batch, &payload)? {
-                Ok(committed) => break committed,
+        loop {
+            match self.try_commit(batch, &payload, condition)? {
+                Ok(committed) => return Ok(Ok(committed)),
+                Err(Obstacle::Condition(reason)) => return Ok(Err(reason)),
                 Err(obstacle) => self.wait_out(obstacle)?,
             }
-        };
+        }
+    }
+
+    /// Step 4; returns the sequence number of the batch's last operation.
+    pub(in crate::db) fn finish(
+        &self,
+        committed: Committed,
+        options: &WriteOptions,
+    ) -> Result<SequenceNumber> {
         if options.sync {
             self.wait_until_durable(committed.place)?;
         }
@@ -75,26 +102,26 @@ impl Commit {
         match obstacle {
             Obstacle::Space => self.tree.wait_for_space(),
             Obstacle::Sealed => self.tree.wait_for_room_to_seal(),
+            Obstacle::Condition(_) => Ok(()),
         }
     }
 
-    /// Steps 1 to 3, or the obstacle to them. The caller waits for the obstacle to go: this function
-    /// cannot, because it holds a version, whose tables may take the very space that is missing.
+    /// Tries steps 1 to 3; otherwise returns the obstacle to them. The caller waits for the obstacle to go: this
+    /// function cannot, because it holds a version, whose tables may take the very space that is missing.
     pub(in crate::db) fn try_commit(
         &self,
         batch: &WriteBatch,
         payload: &wal::Payload<'_>,
+        condition: Option<Unchanged<'_>>,
     ) -> Result<std::result::Result<Committed, Obstacle>> {
         // Prefetch the memory that the insert will need, while the log is written.
         let superversion = self.tree.load();
         let mut others = operations(batch.encoded())?;
         let first = others.next().transpose()?.zip(batch.contents().first());
-        let Some((first, content)) = first else {
-            return Err(Error::internal(
-                "a batch has fewer operations than it counts",
-            ));
-        };
+        let (first, content) =
+            first.ok_or_else(|| Error::internal("a batch has fewer operations than it counts"))?;
         let location = superversion.active().locate(first.key, content.key_hash);
+        let changes = self.recent.changes_of(batch)?;
 
         let newer;
         let (stop, memtable, room, before, ticket, place) = {
@@ -102,6 +129,9 @@ impl Commit {
                 Ok(log) => log,
                 Err(obstacle) => return Ok(Err(obstacle)),
             };
+            if let Some(reason) = condition.and_then(|condition| self.refusal(condition)) {
+                return Ok(Err(Obstacle::Condition(reason)));
+            }
             let is_same = Arc::ptr_eq(&log.memtable, superversion.active());
             newer = (!is_same).then(|| Arc::clone(&log.memtable));
             let memtable = newer.as_ref().unwrap_or(superversion.active());
@@ -125,6 +155,7 @@ impl Commit {
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
+            self.recent.add(log.last_sequence, changes);
             debug_assert_eq!(
                 place.offset(),
                 log.writer.len(),
@@ -142,6 +173,15 @@ impl Commit {
         std::mem::forget(stop);
         self.order.publish(ticket, last)?;
         Ok(Ok(Committed { place, last }))
+    }
+
+    /// Why a condition does not hold. Called under the log's lock; looks only into memory.
+    fn refusal(&self, condition: Unchanged<'_>) -> Option<NotUnchanged> {
+        match self.recent.compare_few(condition.reads, condition.since) {
+            Some(Compared::UnchangedUpTo(_)) => None,
+            Some(Compared::Changed) => Some(NotUnchanged::Changed),
+            Some(Compared::ForgottenUpTo(_)) | None => Some(NotUnchanged::Unknown),
+        }
     }
 
     /// Appends the batch's record and takes its sequence numbers.
@@ -292,6 +332,25 @@ pub(in crate::db) enum Obstacle {
     Space,
     /// The largest number of memtables is waiting for a flush.
     Sealed,
+    /// The condition of the commit does not hold, or is not known to.
+    Condition(NotUnchanged),
+}
+
+/// The condition that no commit after number `since` has changed what was read.
+#[derive(Clone, Copy)]
+pub(in crate::db) struct Unchanged<'a> {
+    /// Sorted.
+    pub(in crate::db) reads: &'a Reads,
+    pub(in crate::db) since: SequenceNumber,
+}
+
+/// Why such a condition does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::db) enum NotUnchanged {
+    /// A commit has changed what was read.
+    Changed,
+    /// There are too many commits to compare under the log's lock, or some are forgotten.
+    Unknown,
 }
 
 /// Stops publication, and with it writing, if a commit panics once it may append, or fails between its log record and

@@ -82,9 +82,12 @@ impl Database {
 
     /// Waits for work of the flush thread and does it; returns whether it must stop.
     fn flush_round(&self, failed_for: &mut Option<u64>) -> Result<bool> {
-        self.tree.wait_for_ring(self.commit.until_look());
+        let until_look = [self.commit.until_look(), self.transactions.until_look()];
+        self.tree
+            .wait_for_ring(until_look.into_iter().flatten().min());
         self.context.step("the flush thread wakes");
         let looked = guarded(|| {
+            self.transactions.look_around();
             self.commit.look_around();
             Ok(())
         });
@@ -100,6 +103,7 @@ impl Database {
 
     /// Does one piece of background work, if there is any; returns whether there was.
     pub(in crate::db) fn work(&self) -> Result<bool> {
+        self.transactions.look_around();
         self.commit.look_around();
         self.tree.work()
     }

@@ -78,6 +78,7 @@ impl Database {
             self.context.check_open().is_err(),
             "CLOSE-2: the database is marked closed before it shows nothing"
         );
+        self.transactions.close();
         self.walks.let_go();
         let active = Arc::new(Memtable::empty());
         let last = self.commit.let_go(&active);

@@ -9,6 +9,7 @@ use super::logs::Logs;
 use super::order::Order;
 use super::read::Walks;
 use super::space::Space;
+use super::transactions::Transactions;
 use super::tree::Tree;
 use crate::env::{DirLock, Thread};
 use crate::error::Result;
@@ -34,8 +35,9 @@ pub(super) use self::recovery::replay;
 
 /// One open database: its rooms. Each room uses only the rooms below it.
 pub(super) struct Database {
-    pub(super) walks: Walks,
-    pub(super) commit: Commit,
+    pub(super) transactions: Arc<Transactions>,
+    pub(super) walks: Arc<Walks>,
+    pub(super) commit: Arc<Commit>,
     pub(super) tree: Arc<Tree>,
     pub(super) logs: Arc<Logs>,
     pub(super) space: Arc<Space>,
@@ -49,6 +51,16 @@ pub(super) struct Database {
 struct Closing {
     threads: Vec<Box<dyn Thread>>,
     lock: Option<Box<dyn DirLock>>,
+}
+
+impl Closing {
+    /// The parts of a database that has no threads yet.
+    fn of(lock: Box<dyn DirLock>) -> Closing {
+        Closing {
+            threads: Vec::new(),
+            lock: Some(lock),
+        }
+    }
 }
 
 impl Database {

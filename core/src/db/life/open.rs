@@ -26,6 +26,7 @@ use crate::db::logs::{LogFile, Logs, log_numbers};
 use crate::db::order::Order;
 use crate::db::read::Walks;
 use crate::db::space::Space;
+use crate::db::transactions::Transactions;
 use crate::db::tree::{Common, STOP_FACTOR, SuperVersion, Tree};
 use crate::env::{DirLock, Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
@@ -355,19 +356,20 @@ fn assemble(locked: LockedDirectory, found: Found) -> Arc<Database> {
     let tree = Arc::new(Tree::new(common, superversion, log.spare_chunks));
     let log = Log::new(log.writer, log.file, log.memtable, last_sequence);
     let log = locks.lock(Rank::Log, log);
-    let closing = Closing {
-        threads: Vec::new(),
-        lock: Some(locked.lock),
-    };
+    let walks = Arc::new(Walks::new(&tree));
+    let commit = Commit::new(&order, &space, &logs, &tree, log, unflushed);
+    let commit = Arc::new(commit);
+    let transactions = Transactions::new(&order, &tree, &commit, &walks);
     Arc::new(Database {
-        walks: Walks::new(&tree),
-        commit: Commit::new(&order, &space, &logs, &tree, log, unflushed),
+        transactions: Arc::new(transactions),
+        walks,
+        commit,
         tree,
         logs,
         space,
         order,
         context,
-        closing: locks.lock(Rank::Closing, closing),
+        closing: locks.lock(Rank::Closing, Closing::of(locked.lock)),
     })
 }
 

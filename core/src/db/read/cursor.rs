@@ -8,7 +8,9 @@
 //!             the current entry is in it, and the inner iterator moves there before it takes its next step.
 
 use super::chunk::Chunk;
+use super::entries::Entries;
 use super::holds::{HoldList, Lease, Walk};
+use super::overlaid::{Overlaid, Overlay};
 use super::prefix::with_prefix_as_bounds;
 use super::source::sources;
 use crate::db::tree::{SuperVersion, Tree};
@@ -20,6 +22,7 @@ use crate::iterator::visible::VisibleIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer};
 use crate::memory;
 use crate::options::IterOptions;
+use crate::snapshot::Snapshot;
 use crate::sstable::Span;
 use crate::sync::Arc;
 
@@ -82,7 +85,25 @@ impl Cursor {
         let superversion = tree.load_full();
         let sequence = tree.order().read_at(options.snapshot.as_ref())?;
         let options = with_prefix_as_bounds(options)?;
-        Cursor::at(tree, holds, superversion, sequence, options)
+        Cursor::at(tree, holds, superversion, sequence, options, None)
+    }
+
+    /// A cursor over the entries as of `snapshot`, with the writes of a transaction over them.
+    pub(super) fn open_overlaid(
+        tree: &Arc<Tree>,
+        holds: &Arc<HoldList>,
+        snapshot: &Snapshot,
+        overlay: Overlay,
+        options: IterOptions,
+    ) -> Result<Cursor> {
+        tree.context().check_open()?;
+        // As in `open`.
+        let superversion = tree.load_full();
+        let sequence = tree.order().read_at(Some(snapshot))?;
+        let mut options = with_prefix_as_bounds(options)?;
+        // It keeps what the snapshot sees.
+        options.snapshot = Some(snapshot.clone());
+        Cursor::at(tree, holds, superversion, sequence, options, Some(overlay))
     }
 
     /// A cursor over the entries of `superversion` at `sequence`. The superversion must contain every entry up
@@ -93,6 +114,7 @@ impl Cursor {
         superversion: Arc<SuperVersion>,
         sequence: SequenceNumber,
         options: IterOptions,
+        overlay: Option<Overlay>,
     ) -> Result<Cursor> {
         debug_assert!(
             sequence <= tree.order().last(),
@@ -100,10 +122,19 @@ impl Cursor {
         );
         memory::room_ahead(CURSOR_PIECES, "a cursor")?;
         let merged = MergingIterator::new(sources(&superversion, tree.tables(), &options)?);
+        let stored = VisibleIterator::new(merged, sequence).with_alarm(tree.met());
+        let entries = match overlay {
+            None => Entries::Stored(stored),
+            Some(overlay) => {
+                let (lower, upper) = (&options.lower_bound, &options.upper_bound);
+                let overlaid = Overlaid::new(stored, overlay, lower.as_deref(), upper.as_deref())?;
+                Entries::Overlaid(Box::new(overlaid))
+            }
+        };
         let lease = holds.lease(Walk {
             tree: Arc::clone(tree),
             superversion,
-            entries: VisibleIterator::new(merged, sequence).with_alarm(tree.met()),
+            entries,
         })?;
         let stand = Stand {
             holds: Arc::clone(holds),
@@ -126,9 +157,9 @@ impl Cursor {
             ..options.clone()
         };
         let over = self.lease.walks_over();
-        let (tree, superversion) = over.ok_or_else(|| Error::closed("the database"))?;
+        let (tree, superversion, overlay) = over.ok_or_else(|| Error::closed("the database"))?;
         let holds = &self.stand.holds;
-        Cursor::at(&tree, holds, superversion, *sequence, options)
+        Cursor::at(&tree, holds, superversion, *sequence, options, overlay)
     }
 
     /// Moves to the first entry in the cursor's order.
@@ -389,7 +420,7 @@ impl Stand {
     fn change_spans(&mut self, walk: &mut Walk, up: bool) -> bool {
         match self.span.take() {
             Some(span) => {
-                let merged = walk.entries.inner_if_shown();
+                let merged = walk.entries.spannable();
                 debug_assert!(
                     merged.is_some(),
                     "CURSOR-3: the inner iterator stayed where the span begins"
@@ -417,7 +448,7 @@ impl Stand {
 
     /// The span from the inner iterator's entry, within the bounds and up to where another source has an entry.
     fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
-        let merged = walk.entries.inner_if_shown()?;
+        let merged = walk.entries.spannable()?;
         let mut span = merged.current().span(self.sequence)?;
         debug_assert!(
             span.key() == merged.current().key().user_key,
@@ -529,7 +560,7 @@ impl Stand {
         if lower.is_none() && upper.is_none() {
             return Ok(true);
         }
-        Ok(is_within_bounds(&self.options, entries.key()))
+        Ok(is_within_bounds(&self.options, entries.entry().0))
     }
 }
 

@@ -15,12 +15,12 @@
     reason = "the lent bytes lie in a value whose lock is not held while they are lent"
 )]
 
-use super::source::{Kept, Source};
+use super::entries::Entries;
+use super::overlaid::Overlay;
+use super::source::Kept;
 use crate::db::context::closed_error;
 use crate::db::tree::{SuperVersion, Tree};
 use crate::error::{Error, Result};
-use crate::iterator::merging::MergingIterator;
-use crate::iterator::visible::VisibleIterator;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::over_io::{OverIo, Stage};
 use crate::sync::{Arc, Mutex, Weak};
@@ -29,20 +29,7 @@ use crate::sync::{Arc, Mutex, Weak};
 pub(super) struct Walk {
     pub(super) tree: Arc<Tree>,
     pub(super) superversion: Arc<SuperVersion>,
-    pub(super) entries: VisibleIterator<MergingIterator<Source>>,
-}
-
-impl Walk {
-    /// Takes only the owner of the current entry's bytes.
-    fn keep_entry(&mut self) -> Option<Kept> {
-        match self.entries.inner_if_shown() {
-            Some(merged) => merged.current_mut().keep_entry(),
-            None => self
-                .entries
-                .take_copies()
-                .map(|copies| -> Kept { Box::new(copies) }),
-        }
-    }
+    pub(super) entries: Entries,
 }
 
 /// The parts of the database that one cursor holds.
@@ -65,7 +52,7 @@ impl Hold {
         );
         let walk = held.walk.take();
         let walk = walk.map(|mut walk| {
-            held.kept = walk.keep_entry();
+            held.kept = walk.entries.keep_entry();
             walk
         });
         drop(held);
@@ -235,14 +222,19 @@ impl Lease {
         moved
     }
 
-    /// The superversion under the walk; `None` if closing has taken it.
-    pub(super) fn walks_over(&self) -> Option<(Arc<Tree>, Arc<SuperVersion>)> {
+    /// What the walk is over; `None` if closing has taken it.
+    pub(super) fn walks_over(&self) -> Option<(Arc<Tree>, Arc<SuperVersion>, Option<Overlay>)> {
         if self.is_foreign() {
             return None;
         }
         let held = self.hold.0.lock();
         let walk = held.walk.as_ref()?;
-        Some((Arc::clone(&walk.tree), Arc::clone(&walk.superversion)))
+        let overlay = walk.entries.overlay().cloned();
+        Some((
+            Arc::clone(&walk.tree),
+            Arc::clone(&walk.superversion),
+            overlay,
+        ))
     }
 
     /// The key of the lent entry; empty if there is none.

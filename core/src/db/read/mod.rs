@@ -4,6 +4,7 @@
 
 pub use self::chunk::Chunk;
 pub use self::cursor::Cursor;
+pub(super) use self::overlaid::{NoteRanges, Overlay};
 pub(super) use self::source::{READAHEAD_BYTES, sources};
 
 use self::holds::HoldList;
@@ -11,13 +12,18 @@ use super::tree::{SuperVersion, Tree};
 use crate::error::Result;
 use crate::key::SequenceNumber;
 use crate::options::IterOptions;
+use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
+mod changes;
 mod chunk;
 mod cursor;
+mod entries;
 mod holds;
+mod overlaid;
 mod prefix;
 mod source;
+mod stored;
 
 /// The cursors of a tree.
 pub(super) struct Walks {
@@ -38,6 +44,16 @@ impl Walks {
         Cursor::open(&self.tree, &self.holds, options)
     }
 
+    /// A cursor over the entries as of `snapshot`, with the writes of a transaction over them.
+    pub(super) fn overlaid_cursor(
+        &self,
+        snapshot: &Snapshot,
+        overlay: Overlay,
+        options: IterOptions,
+    ) -> Result<Cursor> {
+        Cursor::open_overlaid(&self.tree, &self.holds, snapshot, overlay, options)
+    }
+
     /// A cursor over the entries of `superversion` at `sequence`. The superversion must contain every entry up
     /// to that number.
     pub(super) fn cursor_at(
@@ -46,7 +62,14 @@ impl Walks {
         sequence: SequenceNumber,
         options: IterOptions,
     ) -> Result<Cursor> {
-        Cursor::at(&self.tree, &self.holds, superversion, sequence, options)
+        Cursor::at(
+            &self.tree,
+            &self.holds,
+            superversion,
+            sequence,
+            options,
+            None,
+        )
     }
 
     /// Makes every later move fail.

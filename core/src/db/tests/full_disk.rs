@@ -234,7 +234,7 @@ fn unless_the_disk_is_roomy_one_compaction_runs_at_a_time() {
     let mut batch = WriteBatch::new();
     batch.put(b"a", b"1").unwrap();
     let payload = crate::wal::Payload::new(batch.encoded());
-    let tried = db.rooms().commit.try_commit(&batch, &payload);
+    let tried = db.rooms().commit.try_commit(&batch, &payload, None);
     assert!(matches!(tried, Ok(Err(Obstacle::Space))));
     let unwaiting = within(&Effort::Unwaiting, || db.put(b"a", b"1"));
     assert!(unwaiting.unwrap_err().is_given_up());

@@ -54,7 +54,7 @@ mod upkeep;
 mod wait;
 
 pub use self::lookup::Remembered;
-pub(super) use self::lookup::{Contains, Get};
+pub(super) use self::lookup::{Contains, Found, Get, Lookup};
 pub(super) use self::stall::STOP_FACTOR;
 pub(super) use self::state::State;
 

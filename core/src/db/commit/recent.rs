@@ -1,0 +1,184 @@
+//! The keys that recent commits have changed, while there are transactions to compare them with.
+//!
+//! * RECENT-1  It is switched on and off, and commits are added, only under the log's lock. So it has every commit with
+//!             a number after the one at which it was switched on.
+//! * RECENT-2  It is on while there are transactions. Without one, commits pay for it only until it is full; then it is
+//!             switched off.
+
+use std::ops::Deref;
+
+use super::Log;
+use crate::batch::WriteBatch;
+use crate::error;
+use crate::key::SequenceNumber;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
+use crate::transaction::{Changes, Reads, Window};
+
+/// The most commits that are compared under the log's lock.
+const MAX_UNDER_LOCK: usize = 64;
+/// The most commits that are compared at once elsewhere.
+const MAX_AT_ONCE: usize = 256;
+
+/// See the head of the file.
+#[derive(Default)]
+pub(super) struct RecentCommits {
+    /// Whether `kept` has a window; read without its lock.
+    is_on: AtomicBool,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// The transactions that may ask.
+    watchers: usize,
+    /// `None` while it is switched off.
+    window: Option<Window>,
+}
+
+/// What is known of the reads of a transaction after a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::db) enum Compared {
+    /// No commit up to this number has changed what was read.
+    UnchangedUpTo(SequenceNumber),
+    /// A commit has changed it.
+    Changed,
+    /// Some of the commits are forgotten: the changes up to this number, at least, have to be looked for in the tree.
+    ForgottenUpTo(SequenceNumber),
+}
+
+impl RecentCommits {
+    #[inline]
+    fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// The changes of `batch`, made before the log is locked; `None` if they are not needed, or are too many.
+    #[inline]
+    pub(super) fn changes_of(&self, batch: &WriteBatch) -> error::Result<Option<Arc<Changes>>> {
+        match self.is_on() {
+            true => Changes::of(batch),
+            false => Ok(None),
+        }
+    }
+
+    /// Adds a commit whose last number is `last`; with `None` for its changes it has too many to keep. Called under the
+    /// log's lock.
+    #[inline]
+    pub(super) fn add(&self, last: SequenceNumber, changes: Option<Arc<Changes>>) {
+        if self.is_on() {
+            self.add_to_window(last, changes);
+        }
+    }
+
+    #[inline(never)]
+    fn add_to_window(&self, last: SequenceNumber, changes: Option<Arc<Changes>>) {
+        let mut kept = self.kept.lock();
+        let is_full = kept
+            .window
+            .as_mut()
+            .is_some_and(|window| window.push(last, changes));
+        if is_full && kept.watchers == 0 {
+            self.is_on.store(false, Ordering::Relaxed);
+            let full = kept.window.take();
+            drop(kept);
+            drop(full);
+        }
+    }
+
+    /// A transaction begins. `lock` locks the log.
+    pub(super) fn watch<L: Deref<Target = Log>>(
+        &self,
+        lock: impl FnOnce() -> L,
+    ) -> error::Result<()> {
+        let mut kept = self.kept.lock();
+        kept.watchers += 1;
+        if kept.window.is_some() {
+            return Ok(());
+        }
+        drop(kept);
+        let log = lock();
+        let window = Window::after(log.last_sequence).inspect_err(|_| self.unwatch())?;
+        let mut kept = self.kept.lock();
+        // Another transaction may have been quicker.
+        if kept.window.is_none() {
+            kept.window = Some(window);
+            self.is_on.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The transaction has ended.
+    pub(super) fn unwatch(&self) {
+        let mut kept = self.kept.lock();
+        debug_assert!(kept.watchers > 0, "RECENT-2: it has begun");
+        kept.watchers = kept.watchers.saturating_sub(1);
+    }
+
+    /// Compares `reads` with the commits after `number`, some at a time, so that no commit has to wait for long.
+    /// Requires a transaction that has begun and not ended.
+    pub(super) fn compare(&self, reads: &Reads, number: SequenceNumber) -> Compared {
+        let mut unchanged = number;
+        loop {
+            let kept = self.kept.lock();
+            let some = match kept.later(unchanged) {
+                Err(forgotten) => return forgotten,
+                Ok(later) => later
+                    .take(MAX_AT_ONCE)
+                    .map(|(last, changes)| (last, Arc::clone(changes)))
+                    .collect::<Vec<_>>(),
+            };
+            drop(kept);
+            let Some((last, _)) = some.last() else {
+                return Compared::UnchangedUpTo(unchanged);
+            };
+            unchanged = *last;
+            if some.iter().any(|(_, changes)| reads.meet(changes)) {
+                return Compared::Changed;
+            }
+        }
+    }
+
+    /// [`RecentCommits::compare`] under the log's lock; `None` if there is more to compare than should take place
+    /// there.
+    pub(super) fn compare_few(&self, reads: &Reads, number: SequenceNumber) -> Option<Compared> {
+        let kept = self.kept.lock();
+        let later = kept.later(number).ok()?;
+        if later.len() > MAX_UNDER_LOCK {
+            return None;
+        }
+        let mut unchanged = number;
+        for (last, changes) in later {
+            if reads.meet(changes) {
+                return Some(Compared::Changed);
+            }
+            unchanged = last;
+        }
+        Some(Compared::UnchangedUpTo(unchanged))
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let kept = self.kept.lock();
+        kept.window.as_ref().map_or(0, Window::bytes)
+    }
+}
+
+impl Kept {
+    /// The commits after `number`, oldest first.
+    fn later(
+        &self,
+        number: SequenceNumber,
+    ) -> Result<impl ExactSizeIterator<Item = (SequenceNumber, &Arc<Changes>)>, Compared> {
+        debug_assert!(self.watchers > 0, "RECENT-2: somebody asks");
+        let window = self.window.as_ref();
+        debug_assert!(
+            window.is_some(),
+            "RECENT-2: on while there are transactions"
+        );
+        let floor = window.map_or(SequenceNumber::MAX, Window::floor);
+        window
+            .and_then(|window| window.since(number))
+            .ok_or(Compared::ForgottenUpTo(floor))
+    }
+}

@@ -1,0 +1,259 @@
+//! `Slot`: the state of one transaction, which its handle, its cursors and the list of open transactions share.
+//!
+//! * ENDED-1  A transaction ends once. What it held is taken out of the slot then, so that it is released whoever
+//!           still has the slot.
+
+use crate::db::read::NoteRanges;
+use crate::error::{Error, ErrorKind, Result};
+use crate::snapshot::Snapshot;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
+use crate::transaction::{Mark, Reads, Undo, Writes};
+
+/// See the head of the file.
+pub(super) struct Slot {
+    number: u64,
+    /// Whether a call is under way.
+    is_busy: AtomicBool,
+    /// The walks that its cursors have begun.
+    walks: AtomicU64,
+    state: Mutex<State>,
+}
+
+enum State {
+    Open(Box<Open>),
+    /// Its commit has what it holds.
+    Committing,
+    Ended(Ended),
+}
+
+/// Why a transaction has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Committed,
+    RolledBack,
+    /// Its commit met a conflict.
+    Conflicted,
+    /// Its commit failed.
+    Failed,
+    TimedOut,
+    WithItsDatabase,
+}
+
+/// What an open transaction holds.
+pub(super) struct Open {
+    pub(super) snapshot: Snapshot,
+    /// Shared with cursors, which keep the writes as they were when the cursor was made.
+    pub(super) writes: Arc<Writes>,
+    pub(super) undo: Undo,
+    /// The savepoints, oldest first, with their numbers.
+    pub(super) savepoints: Vec<(u64, Mark)>,
+    /// The number of the last savepoint.
+    pub(super) last_savepoint: u64,
+    pub(super) reads: Reads,
+    used_micros: u64,
+    /// Whether a cursor has moved since the last look at `used_micros`.
+    has_walked: bool,
+    is_read_only: bool,
+}
+
+impl Open {
+    pub(super) fn new(snapshot: Snapshot, now_micros: u64, is_read_only: bool) -> Open {
+        Open {
+            snapshot,
+            writes: Arc::default(),
+            undo: Undo::default(),
+            savepoints: Vec::new(),
+            last_savepoint: 0,
+            reads: Reads::default(),
+            used_micros: now_micros,
+            has_walked: false,
+            is_read_only,
+        }
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.is_read_only
+    }
+
+    /// Its writes, to change them, and what must get the changes if they may have to be taken back. Fails for a
+    /// read-only one.
+    pub(super) fn writable(&mut self) -> Result<(&mut Writes, Option<&mut Undo>)> {
+        if self.is_read_only {
+            return Err(Error::invalid_argument(
+                "the transaction was begun with read_only",
+            ));
+        }
+        let undo = (!self.savepoints.is_empty()).then_some(&mut self.undo);
+        Ok((Arc::make_mut(&mut self.writes), undo))
+    }
+
+    /// Notes the lookup of a key, unless nothing will be compared.
+    pub(super) fn note_key(&mut self, key: &[u8]) -> Result<()> {
+        match self.is_read_only {
+            true => Ok(()),
+            false => self.reads.note_key(key),
+        }
+    }
+}
+
+impl Ended {
+    /// The error of a call on such a transaction.
+    fn error(self) -> Error {
+        let closed = |how: &str| {
+            Error::new(
+                ErrorKind::Closed,
+                format!("the transaction has ended: it {how}"),
+            )
+        };
+        match self {
+            Ended::Committed => closed("was committed"),
+            Ended::RolledBack => closed("was rolled back"),
+            Ended::Conflicted => closed("met a conflict"),
+            Ended::Failed => closed("could not be committed"),
+            Ended::TimedOut => Error::new(
+                ErrorKind::Conflict,
+                "the transaction was not used for longer than transaction_timeout, and was rolled back; run it again",
+            ),
+            Ended::WithItsDatabase => Error::closed("the database"),
+        }
+    }
+}
+
+/// A call on a transaction, while this exists. Another call meanwhile is refused.
+pub(super) struct Use<'a>(&'a Slot);
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        self.0.is_busy.store(false, Ordering::Release);
+    }
+}
+
+impl Slot {
+    pub(super) fn new(number: u64, open: Open) -> Slot {
+        Slot {
+            number,
+            is_busy: AtomicBool::new(false),
+            walks: AtomicU64::new(0),
+            state: Mutex::new(State::Open(Box::new(open))),
+        }
+    }
+
+    /// Its number among the transactions since the database was opened.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Begins a call. Fails if another thread is in the middle of one.
+    pub(super) fn enter(&self) -> Result<Use<'_>> {
+        match self.is_busy.swap(true, Ordering::Acquire) {
+            true => Err(Error::invalid_argument(
+                "the transaction is in use by another thread: each thread needs its own",
+            )),
+            false => Ok(Use(self)),
+        }
+    }
+
+    /// Runs `look` on what an open transaction holds, which is used `now`.
+    pub(super) fn with<T>(
+        &self,
+        now_micros: u64,
+        look: impl FnOnce(&mut Open) -> Result<T>,
+    ) -> Result<T> {
+        match &mut *self.state.lock() {
+            State::Open(open) => {
+                open.used_micros = open.used_micros.max(now_micros);
+                look(open)
+            }
+            State::Committing => Err(Error::invalid_argument(
+                "the transaction is being committed",
+            )),
+            State::Ended(why) => Err(why.error()),
+        }
+    }
+
+    /// Takes what it holds, to commit it.
+    pub(super) fn take(&self) -> Result<Box<Open>> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Committing) {
+            State::Open(open) => Ok(open),
+            State::Committing => Err(Error::invalid_argument(
+                "the transaction is being committed",
+            )),
+            State::Ended(why) => {
+                *state = State::Ended(why);
+                Err(why.error())
+            }
+        }
+    }
+
+    /// Gives back what [`Slot::take`] took: the commit did nothing and may be tried again.
+    pub(super) fn put_back(&self, open: Box<Open>) {
+        let mut state = self.state.lock();
+        debug_assert!(
+            matches!(*state, State::Committing),
+            "ENDED-1: only the commit ends it"
+        );
+        *state = State::Open(open);
+    }
+
+    /// Ends it after [`Slot::take`].
+    pub(super) fn end_commit(&self, why: Ended) {
+        let mut state = self.state.lock();
+        debug_assert!(
+            matches!(*state, State::Committing),
+            "ENDED-1: only the commit ends it"
+        );
+        *state = State::Ended(why);
+    }
+
+    /// Ends it unless it has ended or is being committed; returns what it held.
+    pub(super) fn end(&self, why: Ended) -> Option<Box<Open>> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Ended(why)) {
+            State::Open(open) => Some(open),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    /// When it was last used, if it is open. Whoever has walked since the last such question has used it just `now`.
+    pub(super) fn used_micros(&self, now_micros: u64) -> Option<u64> {
+        match &mut *self.state.lock() {
+            State::Open(open) => {
+                if std::mem::take(&mut open.has_walked) {
+                    open.used_micros = now_micros;
+                }
+                Some(open.used_micros)
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes of its reads and writes.
+    pub(super) fn bytes(&self) -> usize {
+        match &*self.state.lock() {
+            State::Open(open) => open.writes.bytes() + open.reads.bytes(),
+            _ => 0,
+        }
+    }
+}
+
+impl NoteRanges for Slot {
+    fn begin_walk(&self) -> u64 {
+        self.walks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn note_range(&self, walk: u64, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
+        // The time of each step is not worth reading the clock.
+        self.with(0, |open| {
+            open.has_walked = true;
+            match open.is_read_only {
+                true => Ok(()),
+                false => open.reads.note_range(walk, start, end),
+            }
+        })
+    }
+}

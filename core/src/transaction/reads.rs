@@ -1,0 +1,259 @@
+//! `Reads`: what a transaction has read, so that a later change of it is noticed.
+//!
+//! * READSET-1  Every key and range that was noted is covered. A bound on memory makes the reads coarser, so that
+//!              changes of other keys count too, but never leaves one out.
+//! * READSET-2  Sorted, the ranges are disjoint and ascending.
+
+use crate::content::key_hash;
+use crate::error::Result;
+use crate::memory;
+use crate::transaction::Changes;
+
+/// The name of its memory in errors.
+const READS: &str = "the reads of a transaction";
+/// The most keys that are kept one by one.
+const MAX_KEYS: usize = 1 << 16;
+/// The most bytes of such keys.
+const MAX_KEYS_BYTES: usize = 4 << 20;
+/// Keys beyond that are kept as bits, one for all keys whose hashes have the same last bits.
+const COARSE_BITS: usize = 1 << 20;
+/// The most ranges, and bytes of their bounds, before neighbours become one.
+const MAX_RANGES: usize = 1 << 12;
+const MAX_RANGE_BYTES: usize = 1 << 20;
+
+/// The number of no walk: a range that was joined from several.
+const NO_WALK: u64 = 0;
+
+/// The keys from `start`, included, to `end`, excluded; `None`: no bound.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeyRange {
+    pub(crate) start: Vec<u8>,
+    pub(crate) end: Option<Vec<u8>>,
+}
+
+impl KeyRange {
+    fn contains(&self, key: &[u8]) -> bool {
+        *self.start <= *key && self.end.as_ref().is_none_or(|end| *key < **end)
+    }
+
+    fn bytes(&self) -> usize {
+        self.start.len() + self.end.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Lengthens it to the end of `other`, which starts at or after it.
+    fn join(&mut self, other: KeyRange) {
+        debug_assert!(
+            self.start <= other.start,
+            "READSET-2: sorted by their starts"
+        );
+        self.end = match (self.end.take(), other.end) {
+            (Some(own), Some(other)) => Some(own.max(other)),
+            _ => None,
+        };
+    }
+}
+
+/// See the head of the file.
+#[derive(Default)]
+pub(crate) struct Reads {
+    /// For each key its hash, and where its bytes end in `key_bytes`.
+    keys: Vec<(u64, usize)>,
+    key_bytes: Vec<u8>,
+    /// The hashes of `keys`, ascending, as of the last [`Reads::sort`].
+    sorted: Vec<u64>,
+    /// Bits of hashes, if there were too many keys.
+    coarse: Vec<u64>,
+    /// Each with the number of the walk that may still lengthen it.
+    ranges: Vec<(u64, KeyRange)>,
+    range_bytes: usize,
+    /// How many ranges there were after they were last joined.
+    joined: usize,
+}
+
+fn bit_of(hash: u64) -> (usize, u64) {
+    let bit = hash as usize % COARSE_BITS;
+    (bit / 64, 1 << (bit % 64))
+}
+
+impl Reads {
+    /// Notes that the transaction has looked up `key`.
+    pub(crate) fn note_key(&mut self, key: &[u8]) -> Result<()> {
+        let hash = key_hash(key);
+        if !self.coarse.is_empty() {
+            self.note_coarsely(hash);
+            return Ok(());
+        }
+        if self.keys.last().is_some_and(|(last, _)| *last == hash) {
+            return Ok(());
+        }
+        let is_full =
+            self.keys.len() >= MAX_KEYS || self.key_bytes.len() + key.len() > MAX_KEYS_BYTES;
+        if is_full {
+            let words = std::iter::repeat_n(0, COARSE_BITS / 64);
+            self.coarse = memory::collect(words, READS)?;
+            let keys = std::mem::take(&mut self.keys);
+            self.key_bytes = Vec::new();
+            for (hash, _) in keys {
+                self.note_coarsely(hash);
+            }
+            self.note_coarsely(hash);
+            return Ok(());
+        }
+        memory::reserve(&mut self.keys, 1, READS)?;
+        memory::append(&mut self.key_bytes, key, READS)?;
+        self.keys.push((hash, self.key_bytes.len()));
+        Ok(())
+    }
+
+    fn note_coarsely(&mut self, hash: u64) {
+        let (word, bit) = bit_of(hash);
+        self.coarse[word] |= bit;
+    }
+
+    /// Notes that walk number `walk` has passed over the keys from `start` to `end`, which lie next to those that it
+    /// has passed over before, if any.
+    pub(crate) fn note_range(
+        &mut self,
+        walk: u64,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<()> {
+        let start = start.unwrap_or_default();
+        if end.is_some_and(|end| end <= start) {
+            return Ok(());
+        }
+        let known = self.ranges.iter_mut().rev().find(|(of, _)| *of == walk);
+        let Some((_, range)) = known else {
+            let range = KeyRange {
+                start: memory::copy_of(start, READS)?,
+                end: end.map(|end| memory::copy_of(end, READS)).transpose()?,
+            };
+            memory::reserve(&mut self.ranges, 1, READS)?;
+            self.range_bytes += range.bytes();
+            self.ranges.push((walk, range));
+            self.keep_ranges_few();
+            return Ok(());
+        };
+        let before = range.bytes();
+        if start < &range.start[..] {
+            memory::replace(&mut range.start, start, READS)?;
+        }
+        match (&mut range.end, end) {
+            (Some(own), Some(end)) if end > &own[..] => memory::replace(own, end, READS)?,
+            (own @ Some(_), None) => *own = None,
+            _ => {}
+        }
+        self.range_bytes = self.range_bytes + range.bytes() - before;
+        self.keep_ranges_few();
+        Ok(())
+    }
+
+    /// Joins neighbours if there are too many ranges (READSET-1). Walks that lengthen a joined range begin a new one.
+    fn keep_ranges_few(&mut self) {
+        // Long bounds may stay many bytes; joining is tried again only when there are twice as many ranges.
+        let most = MAX_RANGES.min(MAX_RANGE_BYTES * self.ranges.len() / (self.range_bytes + 1));
+        if self.ranges.len() <= most.max(2 * self.joined) {
+            return;
+        }
+        self.sort_ranges();
+        let mut ranges = std::mem::take(&mut self.ranges).into_iter();
+        while let Some((_, mut range)) = ranges.next() {
+            if let Some((_, next)) = ranges.next() {
+                range.join(next);
+            }
+            self.ranges.push((NO_WALK, range));
+        }
+        self.joined = self.ranges.len();
+        self.range_bytes = self.ranges.iter().map(|(_, range)| range.bytes()).sum();
+    }
+
+    /// Makes the ranges disjoint and ascending (READSET-2).
+    fn sort_ranges(&mut self) {
+        self.ranges
+            .sort_unstable_by(|(_, one), (_, other)| one.start.cmp(&other.start));
+        self.ranges.dedup_by(|(_, next), (walk, range)| {
+            let touch = range.end.as_ref().is_none_or(|end| next.start <= *end);
+            if touch {
+                range.join(std::mem::take(next));
+                *walk = NO_WALK;
+            }
+            touch
+        });
+    }
+
+    /// Sorts what was noted, as [`Reads::meet`] needs it. More may be noted afterwards.
+    pub(crate) fn sort(&mut self) -> Result<()> {
+        self.sorted = memory::collect(self.keys.iter().map(|(hash, _)| *hash), READS)?;
+        self.sorted.sort_unstable();
+        self.sort_ranges();
+        debug_assert!(
+            self.ranges.is_sorted_by(|(_, one), (_, next)| {
+                one.end.as_ref().is_some_and(|end| *end < next.start)
+            }),
+            "READSET-2"
+        );
+        Ok(())
+    }
+
+    /// Whether a key of `changes` was read. Requires that all is sorted.
+    pub(crate) fn meet(&self, changes: &Changes) -> bool {
+        debug_assert!(
+            self.sorted.len() == self.keys.len(),
+            "READSET-2: nothing was noted since it was sorted"
+        );
+        changes
+            .iter()
+            .any(|(hash, key)| self.has_key(hash) || self.has_in_range(key))
+    }
+
+    fn has_key(&self, hash: u64) -> bool {
+        if !self.coarse.is_empty() {
+            let (word, bit) = bit_of(hash);
+            return self.coarse[word] & bit != 0;
+        }
+        self.sorted.binary_search(&hash).is_ok()
+    }
+
+    fn has_in_range(&self, key: &[u8]) -> bool {
+        let after = self
+            .ranges
+            .partition_point(|(_, range)| *range.start <= *key);
+        let last = after.checked_sub(1).map(|at| &self.ranges[at].1);
+        last.is_some_and(|range| range.contains(key))
+    }
+
+    /// The keys that were looked up; `None` if they were too many to keep.
+    pub(crate) fn keys(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        if !self.coarse.is_empty() {
+            return None;
+        }
+        let mut start = 0;
+        Some(self.keys.iter().map(move |&(_, end)| {
+            let key = &self.key_bytes[start..end];
+            start = end;
+            key
+        }))
+    }
+
+    /// The ranges that walks have passed over.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = &KeyRange> {
+        self.ranges.iter().map(|(_, range)| range)
+    }
+
+    /// Whether nothing was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.coarse.is_empty() && self.ranges.is_empty()
+    }
+
+    /// Bytes of memory, except for small parts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.key_bytes.len()
+            + self.keys.len() * size_of::<(u64, usize)>()
+            + self.coarse.len() * size_of::<u64>()
+            + self.ranges.len() * size_of::<(u64, KeyRange)>()
+            + self.range_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;

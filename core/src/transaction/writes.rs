@@ -1,0 +1,178 @@
+//! `Writes`: the writes of a transaction that is not committed.
+//!
+//! * WRITES-1  For each key it has the last write only. The order of writes to different keys does not matter, because
+//!             all of them are committed together.
+//! * WRITES-2  After [`Writes::undo_to`] a mark every key has the write that it had when the mark was made, or none.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::batch::WriteBatch;
+use crate::error::Result;
+use crate::memory;
+use crate::sync::Arc;
+
+/// The name of its memory in errors.
+const WRITES: &str = "the writes of a transaction";
+/// How many small allocations a write makes that are not checked one by one.
+const WRITE_PIECES: usize = 6;
+
+/// Bytes that several maps share.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Bytes(Arc<Vec<u8>>);
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Result<Bytes> {
+        Ok(Bytes(Arc::new(memory::copy_of(bytes, WRITES)?)))
+    }
+}
+
+impl Borrow<[u8]> for Bytes {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The last write to a key: a value, or `None` for a delete.
+type Written = Option<Bytes>;
+
+/// A key and its last write, as the methods show them.
+type Shown<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// A point to which writes can be undone: how many changes could be undone when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    changes: usize,
+}
+
+/// See the head of the file. Clones share the bytes.
+#[derive(Clone, Default)]
+pub(crate) struct Writes {
+    last: BTreeMap<Bytes, Written>,
+    /// Bytes of all keys and values in `last`.
+    bytes: usize,
+}
+
+/// What undoes the changes since the oldest mark, oldest first: a key and the write that it had before, if any.
+#[derive(Default)]
+pub(crate) struct Undo(Vec<(Bytes, Option<Written>)>);
+
+fn length_of(key: &[u8], written: &Written) -> usize {
+    key.len() + written.as_ref().map_or(0, |value| value.0.len())
+}
+
+fn shown<'a>((key, written): (&'a Bytes, &'a Written)) -> Shown<'a> {
+    (&key.0, written.as_ref().map(|value| &value.0[..]))
+}
+
+impl Writes {
+    /// Records a put, or for `None` a delete. With `undo` the change can be undone.
+    pub(crate) fn write(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        undo: Option<&mut Undo>,
+    ) -> Result<()> {
+        memory::room_ahead(WRITE_PIECES, WRITES)?;
+        let key = Bytes::of(key)?;
+        let value = value.map(Bytes::of).transpose()?;
+        if let Some(Undo(changes)) = undo {
+            let before = self.last.get(&key).cloned();
+            memory::push(changes, (key.clone(), before), WRITES)?;
+        }
+        self.set(key, Some(value));
+        Ok(())
+    }
+
+    /// Gives `key` this write, or none.
+    fn set(&mut self, key: Bytes, written: Option<Written>) {
+        let added = written
+            .as_ref()
+            .map_or(0, |written| length_of(&key.0, written));
+        let removed = match written {
+            Some(written) => match self.last.get_mut(&key) {
+                Some(last) => Some(std::mem::replace(last, written)),
+                None => self.last.insert(key.clone(), written),
+            },
+            None => self.last.remove(&key),
+        };
+        let removed = removed.map_or(0, |removed| length_of(&key.0, &removed));
+        debug_assert!(
+            removed <= self.bytes,
+            "WRITES-1: the bytes are those of the last writes"
+        );
+        self.bytes = self.bytes + added - removed;
+    }
+
+    /// A mark for the present state. `undo` must get every later change.
+    pub(crate) fn mark(undo: &Undo) -> Mark {
+        Mark {
+            changes: undo.0.len(),
+        }
+    }
+
+    /// Takes back every change since `mark` (WRITES-2).
+    pub(crate) fn undo_to(&mut self, mark: Mark, undo: &mut Undo) {
+        debug_assert!(
+            mark.changes <= undo.0.len(),
+            "WRITES-2: no change from before the mark is missing"
+        );
+        while undo.0.len() > mark.changes
+            && let Some((key, before)) = undo.0.pop()
+        {
+            self.set(key, before);
+        }
+    }
+
+    /// The last write to `key`: `Some(None)` is a delete.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        let written = self.last.get(key)?;
+        Some(written.as_ref().map(|value| &value.0[..]))
+    }
+
+    /// The first written key within the bounds, with its write.
+    pub(crate) fn first_from(&self, from: Bound<&[u8]>) -> Option<Shown<'_>> {
+        let mut range = self.last.range::<[u8], _>((from, Bound::Unbounded));
+        range.next().map(shown)
+    }
+
+    /// The last written key within the bounds, with its write.
+    pub(crate) fn last_up_to(&self, to: Bound<&[u8]>) -> Option<Shown<'_>> {
+        let mut range = self.last.range::<[u8], _>((Bound::Unbounded, to));
+        range.next_back().map(shown)
+    }
+
+    /// How many keys are written.
+    pub(crate) fn len(&self) -> usize {
+        self.last.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
+    /// Bytes of the written keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// All of it as one batch, in the order of the keys.
+    pub(crate) fn to_batch(&self) -> Result<WriteBatch> {
+        let mut batch = WriteBatch::new();
+        for (key, value) in self.last.iter().map(shown) {
+            match value {
+                Some(value) => batch.put(key, value)?,
+                None => batch.delete(key)?,
+            }
+        }
+        debug_assert!(
+            batch.len() == self.len(),
+            "WRITES-1: one operation for each key"
+        );
+        Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

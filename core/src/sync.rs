@@ -7,8 +7,8 @@
 //!
 //! * MODEL-1  In an ordinary build every name here but the locks' is the crate's own that is named beside it: no
 //!            wrapper, no cost.
-//! * MODEL-2  Under the checker the process outlives many runs of a model, so statics use real types there too:
-//!            [`process`].
+//! * MODEL-2  Under the checker the process outlives many runs of a model, so statics use [`process`], whose types
+//!            are real there too.
 
 #[cfg(not(shuttle))]
 mod real {
@@ -44,4 +44,56 @@ pub mod process {
     pub use std::sync::atomic::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::TypeId;
+    use std::sync::atomic;
+
+    fn are_one<A: 'static, B: 'static>() -> bool {
+        TypeId::of::<A>() == TypeId::of::<B>()
+    }
+
+    /// MODEL-1.
+    #[cfg(not(shuttle))]
+    #[test]
+    fn without_the_checker_names_mean_what_their_crates_made() {
+        fn type_of<F: 'static>(_: F) -> TypeId {
+            TypeId::of::<F>()
+        }
+        assert!(are_one::<super::ArcSwap<u8>, arc_swap::ArcSwap<u8>>());
+        assert!(are_one::<
+            super::ArcSwapOption<u8>,
+            arc_swap::ArcSwapOption<u8>,
+        >());
+        assert!(are_one::<
+            super::SwapOption<std::sync::Arc<u8>>,
+            arc_swap::ArcSwapOption<u8>,
+        >());
+        assert!(are_one::<
+            super::Guard<super::Arc<u8>>,
+            arc_swap::Guard<std::sync::Arc<u8>>,
+        >());
+        assert!(are_one::<super::Weak<u8>, std::sync::Weak<u8>>());
+        assert!(are_one::<super::Backoff, crossbeam_utils::Backoff>());
+        assert!(are_one::<super::atomic::AtomicU8, atomic::AtomicU8>());
+        assert!(are_one::<super::atomic::AtomicU64, atomic::AtomicU64>());
+        assert!(are_one::<super::thread::Thread, std::thread::Thread>());
+        assert_eq!(type_of(super::spin_loop), type_of(std::hint::spin_loop));
+        assert_eq!(type_of(super::yield_now), type_of(std::thread::yield_now));
+    }
+
+    /// MODEL-2.
+    #[test]
+    fn the_types_of_statics_are_real_with_and_without_the_checker() {
+        assert!(are_one::<super::process::AtomicBool, atomic::AtomicBool>());
+        assert!(are_one::<super::process::AtomicI32, atomic::AtomicI32>());
+        assert!(are_one::<
+            super::process::AtomicPtr<u8>,
+            atomic::AtomicPtr<u8>,
+        >());
+        assert!(are_one::<super::process::AtomicU32, atomic::AtomicU32>());
+        assert!(are_one::<super::process::AtomicUsize, atomic::AtomicUsize>());
+    }
 }

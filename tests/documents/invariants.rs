@@ -22,7 +22,7 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
 
 /// Invariants that no assertion and no test names, with reasons.
-const UNNAMED: [(&str, &str); 27] = [
+const UNNAMED: [(&str, &str); 21] = [
     ("ADDON-3", "bench measures its cost"),
     (
         "ADDON-4",
@@ -55,12 +55,6 @@ const UNNAMED: [(&str, &str); 27] = [
     ("KEY-2", "no function writes to a finished key"),
     ("LOOK-3", "one condition, right before its use"),
     ("MEM-3", "the code holds one lock over the cut"),
-    ("MODEL-1", "other names for the same things"),
-    ("MODEL-2", "the model checker would fail at once"),
-    ("MODEL-3", "a rule of the model checker for code that waits"),
-    ("MODEL-5", "a rule of the model checker for code that swaps"),
-    ("MUTEX-1", "bench measures its cost"),
-    ("MUTEX-4", "every waiting caller waits in a loop"),
     ("NAMES-2", "the code holds one lock over the sync"),
     (
         "NODE-1",

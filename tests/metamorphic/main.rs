@@ -123,7 +123,7 @@ fn check(history: &History) -> Result<Tally, String> {
                 let at = same(&answers, &others);
                 return Err(format!("answer {at} depends on the options"));
             }
-            let others = sqlite::answers(history)?;
+            let others = sqlite::answers(history, &answers)?;
             if answers != others {
                 let at = same(&answers, &others);
                 return Err(format!("answer {at} differs in SQLite"));

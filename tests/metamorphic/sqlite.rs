@@ -18,13 +18,14 @@ use std::rc::Rc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use aidb_tests::Walk;
-use aidb_tests::history::{Entry, History, Move, Operation, digest};
+use aidb_tests::history::{Entry, History, Move, Operation, Step, digest};
 
 type Result<T> = rusqlite::Result<T>;
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// The answers to a history that has neither faults nor power cuts.
-pub fn answers(history: &History) -> std::result::Result<Vec<u64>, String> {
+/// The answers to a history that has neither faults nor power cuts. `ours` are the engine's: which commits of
+/// transactions conflict is taken from them, because SQLite has other rules for that.
+pub fn answers(history: &History, ours: &[u64]) -> std::result::Result<Vec<u64>, String> {
     // The files are in memory if the system has memory files: none of them has to survive.
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     let dir = dir.map_err(|error| error.to_string())?;
@@ -32,7 +33,7 @@ pub fn answers(history: &History) -> std::result::Result<Vec<u64>, String> {
         .map_err(|error| format!("SQLite does not open: {error}"))?;
     for (at, operation) in history.operations.iter().enumerate() {
         database
-            .step(operation)
+            .step(operation, ours)
             .map_err(|error| format!("SQLite fails at operation {at}: {error}"))?;
     }
     database
@@ -57,6 +58,16 @@ struct Cursor {
     place: Place,
 }
 
+/// A transaction: a database of its own that begins as a copy.
+struct OpenTransaction {
+    copy: Rc<Connection>,
+    read_only: bool,
+    /// To write them to the original.
+    writes: Vec<Entry>,
+    /// How many writes there were at each savepoint.
+    savepoints: Vec<usize>,
+}
+
 struct Database {
     path: PathBuf,
     connection: Connection,
@@ -64,6 +75,7 @@ struct Database {
     idle: Vec<Connection>,
     snapshots: Vec<Rc<Connection>>,
     cursors: Vec<Cursor>,
+    transactions: Vec<OpenTransaction>,
     answers: Vec<u64>,
 }
 
@@ -75,6 +87,9 @@ fn connect(path: &PathBuf) -> Result<Connection> {
     connection.pragma_update(None, "synchronous", "OFF")?;
     Ok(connection)
 }
+
+const TABLE: &str =
+    "CREATE TABLE entries (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID";
 
 fn get(connection: &Connection, key: &[u8]) -> Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached("SELECT value FROM entries WHERE key = ?")?;
@@ -97,15 +112,14 @@ enum Side {
 impl Database {
     fn new(path: PathBuf) -> Result<Database> {
         let connection = connect(&path)?;
-        connection.execute_batch(
-            "CREATE TABLE entries (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
-        )?;
+        connection.execute_batch(TABLE)?;
         Ok(Database {
             path,
             connection,
             idle: Vec::new(),
             snapshots: Vec::new(),
             cursors: Vec::new(),
+            transactions: Vec::new(),
             answers: Vec::new(),
         })
     }
@@ -147,11 +161,22 @@ impl Database {
         }
     }
 
-    fn step(&mut self, operation: &Operation) -> Result<()> {
+    fn step(&mut self, operation: &Operation, ours: &[u64]) -> Result<()> {
         match operation {
-            Operation::Put { key, value, .. } => self.write(&[(key.clone(), Some(*value))]),
-            Operation::Delete { key, .. } => self.write(&[(key.clone(), None)]),
-            Operation::Batch { entries, .. } => self.write(entries),
+            Operation::Put { key, value, .. } => {
+                write(&self.connection, &[(key.clone(), Some(*value))])
+            }
+            Operation::Delete { key, .. } => write(&self.connection, &[(key.clone(), None)]),
+            Operation::Batch { entries, .. } => write(&self.connection, entries),
+            Operation::Begin { read_only } => self.begin(*read_only),
+            Operation::Within { transaction, steps } => self.within(*transaction, steps),
+            Operation::Commit { transaction, .. } => self.commit(*transaction, ours),
+            Operation::RollBack(at) => {
+                if !self.transactions.is_empty() {
+                    self.transactions.swap_remove(at % self.transactions.len());
+                }
+                Ok(())
+            }
             Operation::Get { key, snapshot, .. } => {
                 let found = get(self.at(*snapshot), key)?;
                 self.answers.push(digest(Some(found.as_deref())));
@@ -222,6 +247,7 @@ impl Database {
                 Ok(())
             }
             Operation::Reopen { .. } | Operation::Repair => {
+                self.transactions.clear();
                 for cursor in std::mem::take(&mut self.cursors) {
                     self.release(cursor.view)?;
                 }
@@ -243,20 +269,55 @@ impl Database {
         }
     }
 
-    fn write(&mut self, entries: &[Entry]) -> Result<()> {
-        let transaction = self.connection.transaction()?;
+    fn begin(&mut self, read_only: bool) -> Result<()> {
+        let copy = Connection::open_in_memory()?;
+        copy.set_prepared_statement_cache_capacity(64);
+        copy.execute_batch(TABLE)?;
         {
-            let mut put =
-                transaction.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?, ?)")?;
-            let mut delete = transaction.prepare_cached("DELETE FROM entries WHERE key = ?")?;
-            for (key, content) in entries {
-                match content {
-                    Some(content) => put.execute(params![key, content.bytes()])?,
-                    None => delete.execute([key])?,
-                };
+            let mut put = copy.prepare_cached("INSERT INTO entries VALUES (?, ?)")?;
+            for (key, value) in entries(&self.connection, &Walk::default())? {
+                put.execute(params![key, value])?;
             }
         }
-        transaction.commit()
+        // Its savepoints lie in a transaction of SQLite's.
+        copy.execute_batch("BEGIN")?;
+        self.transactions.push(OpenTransaction {
+            copy: Rc::new(copy),
+            read_only,
+            writes: Vec::new(),
+            savepoints: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn within(&mut self, at: usize, steps: &[Step]) -> Result<()> {
+        if self.transactions.is_empty() {
+            return Ok(());
+        }
+        let at = at % self.transactions.len();
+        let mut open = self.transactions.swap_remove(at);
+        for step in steps {
+            open.step(step, &mut self.answers)?;
+        }
+        self.transactions.push(open);
+        Ok(())
+    }
+
+    fn commit(&mut self, at: usize, ours: &[u64]) -> Result<()> {
+        if self.transactions.is_empty() {
+            return Ok(());
+        }
+        let at = at % self.transactions.len();
+        let open = self.transactions.swap_remove(at);
+        if open.writes.is_empty() {
+            return Ok(());
+        }
+        let answer = ours.get(self.answers.len()).copied().unwrap_or_default();
+        self.answers.push(answer);
+        match answer == digest(true) {
+            true => Ok(()),
+            false => write(&self.connection, &open.writes),
+        }
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -264,6 +325,68 @@ impl Database {
         self.answers.push(digest(found));
         Ok(())
     }
+}
+
+impl OpenTransaction {
+    fn step(&mut self, step: &Step, answers: &mut Vec<u64>) -> Result<()> {
+        match step {
+            Step::Write(_) if self.read_only => {}
+            Step::Write(entries) => {
+                write_all(&self.copy, entries)?;
+                self.writes.extend_from_slice(entries);
+            }
+            Step::Get(key) => answers.push(digest(Some(get(&self.copy, key)?.as_deref()))),
+            Step::GetMany(keys) => {
+                let found: Result<Vec<_>> = keys.iter().map(|key| get(&self.copy, key)).collect();
+                answers.push(digest(found?));
+            }
+            Step::Walk { walk, moves } => {
+                let mut cursor = Cursor {
+                    view: Rc::clone(&self.copy),
+                    walk: walk.clone(),
+                    keys: true,
+                    values: true,
+                    place: Place::New,
+                };
+                for step in moves {
+                    answers.push(cursor.step(step)?);
+                }
+            }
+            Step::Savepoint => {
+                let name = format!("SAVEPOINT s{}", self.savepoints.len());
+                self.copy.execute_batch(&name)?;
+                self.savepoints.push(self.writes.len());
+            }
+            Step::RollbackTo(at) => {
+                if !self.savepoints.is_empty() {
+                    let at = at % self.savepoints.len();
+                    self.copy.execute_batch(&format!("ROLLBACK TO s{at}"))?;
+                    self.savepoints.truncate(at + 1);
+                    self.writes.truncate(self.savepoints[at]);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the entries at once.
+fn write(connection: &Connection, entries: &[Entry]) -> Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    write_all(&transaction, entries)?;
+    transaction.commit()
+}
+
+fn write_all(connection: &Connection, entries: &[Entry]) -> Result<()> {
+    let mut put = connection.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?, ?)")?;
+    let mut delete = connection.prepare_cached("DELETE FROM entries WHERE key = ?")?;
+    for (key, content) in entries {
+        match content {
+            Some(content) => put.execute(params![key, content.bytes()])?,
+            None => delete.execute([key])?,
+        };
+    }
+    Ok(())
 }
 
 /// A statement for the entries that `walk` shows on one side of a key, and its parameters.

@@ -5,13 +5,15 @@
 //! may have locked a part of it. So here a thread waits in the lock itself, using std's locks, which on Linux wait on
 //! their own words. The parent has then never used the locks of a child's own database.
 //!
-//! * MUTEX-1  An uncontended lock costs one compare-and-swap to take and one swap to release, and no call.
+//! An uncontended lock costs one compare-and-swap to take and one swap to release, and no call.
+//!
 //! * MUTEX-2  A thread that takes a lock after waiting marks it as contended, because others may still wait. So
 //!            a release that finds no mark has no thread to wake.
 //! * MUTEX-3  A waiter holds the inner lock between its last check and its sleep, and the waking thread takes
 //!            that lock first: so no wake-up is lost. The inner locks are held for a few instructions, never
 //!            across anything that blocks.
-//! * MUTEX-4  A wait may end without a notification. Every waiter checks its condition again.
+//! * MUTEX-4  A wait may end without a notification. Every waiter checks its condition again; in models, some waits end
+//!            so (`modelled.rs`).
 //! * MUTEX-5  Notify-all wakes its waiters one after the other, each when the one before has the mutex: woken
 //!            at once they would only contend for it. They are in a separate room: threads that begin to wait
 //!            after the call go to the other room, so that none of them takes the wake-up of one that was

@@ -6,13 +6,17 @@
 //! * MODEL-3  A wait with a time limit may end at once, and always reports a timeout: such a waiter must not
 //!            rely on the notification.
 //! * MODEL-4  Nothing is poisoned, as in parking_lot.
-//! * MODEL-5  A pointer that is swapped is a lock around an `Arc`; what was swapped out is dropped outside of it.
+//! * MODEL-5  A pointer that is swapped is a lock around an `Arc`; what was swapped out, or not in, is dropped outside
+//!            of it.
+//!
+//! One in eight waits without a time limit ends without a notification, so that the models check MUTEX-4 of `locks.rs`.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 pub use shuttle::lazy_static;
+use shuttle::rand::Rng;
 pub use shuttle::sync::atomic;
 pub use shuttle::thread::{self, yield_now};
 
@@ -127,6 +131,11 @@ impl Condvar {
     }
 
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        // MUTEX-4.
+        if shuttle::rand::thread_rng().gen_ratio(1, 8) {
+            MutexGuard::unlocked(guard, yield_now);
+            return;
+        }
         let held = guard.inner.take().expect(HELD);
         let held = self.0.wait(held).unwrap_or_else(PoisonError::into_inner);
         guard.inner = Some(held);
@@ -229,9 +238,15 @@ impl<T> ArcSwapOption<T> {
             _ => false,
         };
         let before = here.clone();
-        let replaced = same.then(|| std::mem::replace(&mut *here, new));
+        let unused = match same {
+            true => std::mem::replace(&mut *here, new),
+            false => new,
+        };
         drop(here);
-        drop(replaced);
+        drop(unused);
         Guard(before)
     }
 }
+
+#[cfg(test)]
+mod models;

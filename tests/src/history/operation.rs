@@ -75,6 +75,22 @@ pub enum Move {
     Chunk(usize),
 }
 
+/// A step of a transaction.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// One entry alone, several in a batch.
+    Write(Vec<Entry>),
+    Get(Vec<u8>),
+    GetMany(Vec<Vec<u8>>),
+    /// Moves of a cursor of its own.
+    Walk {
+        walk: Walk,
+        moves: Vec<Move>,
+    },
+    Savepoint,
+    RollbackTo(usize),
+}
+
 /// The disk accesses that fail, and how they fail.
 #[derive(Clone, Debug)]
 pub struct FaultPlan {
@@ -132,6 +148,19 @@ pub enum Operation {
         keys: Vec<Vec<u8>>,
         snapshot: Option<usize>,
     },
+    /// Begins a transaction.
+    Begin {
+        read_only: bool,
+    },
+    Within {
+        transaction: usize,
+        steps: Vec<Step>,
+    },
+    Commit {
+        transaction: usize,
+        sync: bool,
+    },
+    RollBack(usize),
     Snapshot,
     /// Reads everything at the snapshot first.
     DropSnapshot(usize),
@@ -186,7 +215,7 @@ pub enum Operation {
 }
 
 /// The names that [`Operation::name`] returns.
-pub const NAMES: [&str; 28] = [
+pub const NAMES: [&str; 32] = [
     "put",
     "delete",
     "batch",
@@ -194,6 +223,10 @@ pub const NAMES: [&str; 28] = [
     "get",
     "get at a snapshot",
     "get_many",
+    "begin a transaction",
+    "within a transaction",
+    "commit",
+    "roll back",
     "snapshot",
     "drop a snapshot",
     "cursor",
@@ -230,6 +263,10 @@ impl Operation {
             Operation::Get { snapshot: None, .. } => "get",
             Operation::Get { .. } => "get at a snapshot",
             Operation::GetMany { .. } => "get_many",
+            Operation::Begin { .. } => "begin a transaction",
+            Operation::Within { .. } => "within a transaction",
+            Operation::Commit { .. } => "commit",
+            Operation::RollBack(_) => "roll back",
             Operation::Snapshot => "snapshot",
             Operation::DropSnapshot(_) => "drop a snapshot",
             Operation::OpenCursor { .. } => "cursor",
@@ -557,11 +594,23 @@ impl Drawer {
 
     fn operation(&mut self) -> Operation {
         match self.random.below(1000) {
-            0..250 => Operation::Put {
+            0..210 => Operation::Put {
                 key: self.key(),
                 value: self.content(),
                 sync: self.sync(),
             },
+            210..218 => Operation::Begin {
+                read_only: self.random.one_in(8),
+            },
+            218..242 => Operation::Within {
+                transaction: self.random.below(8) as usize,
+                steps: (0..1 + self.random.below(6)).map(|_| self.step()).collect(),
+            },
+            242..249 => Operation::Commit {
+                transaction: self.random.below(8) as usize,
+                sync: self.sync(),
+            },
+            249 => Operation::RollBack(self.random.below(8) as usize),
             250..340 => Operation::Delete {
                 key: self.key(),
                 sync: self.sync(),
@@ -582,18 +631,7 @@ impl Drawer {
             560..590 => Operation::Snapshot,
             590..610 => Operation::DropSnapshot(self.random.below(8) as usize),
             610..640 => Operation::OpenCursor {
-                walk: Walk {
-                    lower: self.some_key(3),
-                    upper: self.some_key(3),
-                    prefix: self.some_key(4).map(|mut key| {
-                        key.truncate(match key.len() {
-                            0..1000 => 2,
-                            length => length - 2,
-                        });
-                        key
-                    }),
-                    reverse: self.random.one_in(2),
-                },
+                walk: self.walk(),
                 snapshot: self.slot(3),
                 keys: !self.random.one_in(8),
                 values: !self.random.one_in(8),
@@ -638,6 +676,41 @@ impl Drawer {
                 entries: self.entries(60),
                 sync: self.sync(),
             },
+        }
+    }
+
+    fn walk(&mut self) -> Walk {
+        Walk {
+            lower: self.some_key(3),
+            upper: self.some_key(3),
+            prefix: self.some_key(4).map(|mut key| {
+                key.truncate(match key.len() {
+                    0..1000 => 2,
+                    length => length - 2,
+                });
+                key
+            }),
+            reverse: self.random.one_in(2),
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        match self.random.below(16) {
+            0..5 => {
+                let put = !self.random.one_in(3);
+                Step::Write(vec![(self.key(), put.then(|| self.content()))])
+            }
+            5 => Step::Write(self.entries(6)),
+            6..9 => Step::Get(self.key()),
+            9 => Step::GetMany((0..self.random.below(6)).map(|_| self.key()).collect()),
+            10..13 => Step::Walk {
+                walk: self.walk(),
+                moves: (0..1 + self.random.below(6))
+                    .map(|_| self.cursor_move())
+                    .collect(),
+            },
+            13 | 14 => Step::Savepoint,
+            _ => Step::RollbackTo(self.random.below(8) as usize),
         }
     }
 

@@ -104,6 +104,11 @@ impl Possible {
         self.unseen.clear();
     }
 
+    /// The latest write was refused: it is nowhere.
+    pub fn refused(&mut self) {
+        self.unseen.pop();
+    }
+
     /// Everything so far survives a power loss.
     pub fn all_durable(&mut self) {
         self.durable = self.last();

@@ -26,6 +26,10 @@ use super::compare::{
 use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation, batch_of};
 use super::possible::Possible;
 
+mod transactions;
+
+use self::transactions::OpenTransaction;
+
 /// The place where a history runs.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -226,6 +230,7 @@ pub struct Run {
     looked: Option<Model>,
     snapshots: Vec<(Snapshot, Arc<Model>)>,
     cursors: Vec<OpenCursor>,
+    transactions: Vec<OpenTransaction>,
     checkpoints: u64,
     answers: Vec<u64>,
     tally: Tally,
@@ -295,6 +300,7 @@ impl Run {
             looked: None,
             snapshots: Vec::new(),
             cursors: Vec::new(),
+            transactions: Vec::new(),
             checkpoints: 0,
             answers: Vec::new(),
             tally: Tally::default(),
@@ -399,6 +405,14 @@ impl Run {
                 fill_cache,
             } => self.get(db, key, *snapshot, *fill_cache),
             Operation::GetMany { keys, snapshot } => self.get_many(db, keys, *snapshot),
+            Operation::Begin { read_only } => self.begin_transaction(db, *read_only),
+            Operation::Within { transaction, steps } => {
+                self.within_transaction(*transaction, steps)
+            }
+            Operation::Commit { transaction, sync } => {
+                self.commit_transaction(db, *transaction, *sync)
+            }
+            Operation::RollBack(transaction) => self.roll_back(*transaction),
             Operation::Snapshot => {
                 let snapshot = self.sure("snapshot", db.snapshot())?;
                 let model = self.possible().now();
@@ -572,8 +586,24 @@ impl Run {
         if !entries.is_empty() {
             self.possible().begin(entries);
         }
-        let outcome = self.call("write", write)?;
+        // A conflict is an answer, whatever else fails.
+        let mut is_refused = false;
+        let outcome = self.call("write", || match write() {
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                is_refused = true;
+                Ok(SequenceNumber(first))
+            }
+            outcome => outcome,
+        })?;
         let taken = number(db.snapshot())?.sequence().0 - first;
+        if is_refused {
+            self.possible().refused();
+            return match taken {
+                0 => Ok(()),
+                _ => Err("a write that was refused is seen".to_string()),
+            };
+        }
+        self.tell_transactions(entries, taken != 0);
         if taken != 0 && taken != entries.len() as u64 {
             return Err(format!("{taken} of {} operations are seen", entries.len()));
         }
@@ -1010,6 +1040,7 @@ impl Run {
             // The old life ends on the old disk, which nobody reads any more.
             self.snapshots.clear();
             self.cursors.clear();
+            self.transactions.clear();
             self.db = None;
             self.is_read = false;
             self.replace_disk(after, seed);
@@ -1035,7 +1066,9 @@ impl Run {
                     return Err("a cursor of a closed database moves".to_string());
                 }
             }
+            self.transactions_are_closed()?;
         }
+        self.transactions.clear();
         self.cursors.clear();
         self.snapshots.clear();
         self.is_read = false;

@@ -182,3 +182,81 @@ impl Kept {
             .ok_or(Compared::ForgottenUpTo(floor))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(key: &[u8]) -> WriteBatch {
+        WriteBatch::of_put(key, b"").unwrap()
+    }
+
+    /// A window with commits 1 to `count` of key `k`, then one of key `z`.
+    fn recent(count: u64) -> RecentCommits {
+        let recent = RecentCommits::default();
+        let mut kept = recent.kept.lock();
+        kept.watchers = 1;
+        kept.window = Some(Window::after(SequenceNumber(0)).unwrap());
+        drop(kept);
+        recent.is_on.store(true, Ordering::Relaxed);
+        for last in 1..=count {
+            let changes = recent.changes_of(&batch(b"k")).unwrap();
+            recent.add(SequenceNumber(last), changes);
+        }
+        let changes = recent.changes_of(&batch(b"z")).unwrap();
+        recent.add(SequenceNumber(count + 1), changes);
+        recent
+    }
+
+    fn reads(key: &[u8]) -> Reads {
+        let mut reads = Reads::default();
+        reads.note_key(key).unwrap();
+        reads.sort().unwrap();
+        reads
+    }
+
+    #[test]
+    fn the_last_of_many_commits_is_compared_like_the_first() {
+        let counts = [0, 1, MAX_UNDER_LOCK, MAX_AT_ONCE - 1, MAX_AT_ONCE, 3000];
+        for count in counts.map(|count| count as u64) {
+            let recent = recent(count);
+            let begun = SequenceNumber(0);
+            assert_eq!(recent.compare(&reads(b"z"), begun), Compared::Changed);
+            let all = Compared::UnchangedUpTo(SequenceNumber(count + 1));
+            assert_eq!(recent.compare(&reads(b"a"), begun), all, "{count}");
+            // From its last commit on there is nothing to compare.
+            assert_eq!(recent.compare(&reads(b"z"), SequenceNumber(count + 1)), all);
+        }
+    }
+
+    #[test]
+    fn under_the_lock_only_a_few_commits_are_compared() {
+        let most = MAX_UNDER_LOCK as u64;
+        let few = recent(most - 1);
+        let begun = SequenceNumber(0);
+        assert_eq!(
+            few.compare_few(&reads(b"z"), begun),
+            Some(Compared::Changed)
+        );
+        assert_eq!(
+            few.compare_few(&reads(b"a"), begun),
+            Some(Compared::UnchangedUpTo(SequenceNumber(most)))
+        );
+        let many = recent(most);
+        assert_eq!(many.compare_few(&reads(b"a"), begun), None);
+        let some = many.compare_few(&reads(b"z"), SequenceNumber(1));
+        assert_eq!(some, Some(Compared::Changed));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_said_to_be() {
+        let recent = recent(3);
+        recent.add(SequenceNumber(9), None);
+        let forgotten = Compared::ForgottenUpTo(SequenceNumber(9));
+        let reads = reads(b"a");
+        assert_eq!(recent.compare(&reads, SequenceNumber(8)), forgotten);
+        assert_eq!(recent.compare_few(&reads, SequenceNumber(8)), None);
+        let known = Compared::UnchangedUpTo(SequenceNumber(9));
+        assert_eq!(recent.compare(&reads, SequenceNumber(9)), known);
+    }
+}

@@ -219,6 +219,8 @@ pub struct Run {
     /// Calls that returned an error.
     failed: Cell<u64>,
     db: Option<DB>,
+    /// No operation of the disk failed during the last open.
+    open_was_whole: bool,
     /// The first contents of the open database have been read: `possible` knows them.
     is_read: bool,
     side: u64,
@@ -293,6 +295,7 @@ impl Run {
             failed: Cell::new(0),
             db: None,
             is_read: false,
+            open_was_whole: false,
             side: 0,
             is_manual: true,
             options: options.manual_background(true),
@@ -1112,7 +1115,9 @@ impl Run {
     pub fn open(&mut self) -> Checked<()> {
         if self.db.is_none() {
             let options = self.options.clone().env(self.env());
+            let before = self.faults.injected();
             self.db = self.call("open", || DB::open(self.dir(), options))?;
+            self.open_was_whole = self.faults.injected() == before;
             self.tally.opens_failed += u64::from(self.db.is_none());
         }
         let Some(db) = self.db.as_ref().filter(|_| !self.is_read) else {
@@ -1127,7 +1132,7 @@ impl Run {
             let difference = difference(&looked, &found);
             return Err(format!("a read-only open saw something else: {difference}"));
         }
-        self.possible().reopened(&found)?;
+        self.possible().reopened(&found, self.open_was_whole)?;
         self.is_read = true;
         Ok(())
     }

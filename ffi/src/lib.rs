@@ -12,8 +12,9 @@
 //!   `status`; and `report` for checkpoint, verify and repair
 //!
 //! * FFI-1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
-//! * FFI-2  Every exported function runs inside `guard.rs`.
-//! * FFI-3  A function writes its outputs only with `AIDB_OK`, and `*error_out` on every call.
+//! * FFI-2  Every exported function runs inside `guard.rs`, except those that return a constant or free memory.
+//! * FFI-3  A function writes its outputs only with `AIDB_OK`, unless its comment says otherwise, and `*error_out` on
+//!          every call.
 
 #![expect(
     non_camel_case_types,

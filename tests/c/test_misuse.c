@@ -28,6 +28,8 @@ enum kind {
 };
 
 #define NO_STATUS (-1)
+/* Every byte of a place to which no call has written. */
+#define UNTOUCHED 0xa5
 #define MAX_ARGUMENTS 10
 
 union value {
@@ -180,11 +182,22 @@ static union value right(enum kind kind, int index) {
     return value;
 }
 
+/* FFI-3. Whether a call has written to a place for its results. */
+static int is_written(int index) {
+    const unsigned char *place = (const unsigned char *)at.places[index];
+    size_t each;
+    for (each = 0; each < sizeof at.places[index]; each++) {
+        if (place[each] != UNTOUCHED) return 1;
+    }
+    return 0;
+}
+
 /* Calls `function` with the arguments `values`. Returns the status. */
 static int call(const struct function *function, const union value *values) {
+    const int always_writes = strcmp(function->name, "aidb_iter_next_many") == 0;
     int index, status;
-    memset(at.places, 0, sizeof at.places);
-    at.error = NULL;
+    memset(at.places, UNTOUCHED, sizeof at.places);
+    at.error = (aidb_error *)at.places;
     status = function->call(values);
     if (status != NO_STATUS) {
         int failed = status != AIDB_OK && status != AIDB_NOT_FOUND;
@@ -195,9 +208,15 @@ static int call(const struct function *function, const union value *values) {
         for (index = 0; function->kinds[index] != END; index++) {
             void *out = at.places[index][0];
             if (function->kinds[index] == ERROR_OUT && values[index].pointer != NULL) {
-                CHECK(failed == (at.error != NULL));
+                CHECK(failed == (at.error != NULL) && at.error != (aidb_error *)at.places);
             }
-            if (status != AIDB_OK) continue;
+            if (status != AIDB_OK) {
+                if (!CHECK(always_writes || !is_written(index))) {
+                    fprintf(stderr, "    %s, argument %d, status %d\n", function->name, index, status);
+                }
+                continue;
+            }
+            if (values[index].pointer == NULL) continue;
             switch (function->kinds[index]) {
             case BUFFER_OUT: aidb_free(out); break;
             case DB_OUT: end(DB, out); break;
@@ -208,7 +227,7 @@ static int call(const struct function *function, const union value *values) {
             }
         }
     }
-    aidb_error_free(at.error);
+    if (at.error != (aidb_error *)at.places) aidb_error_free(at.error);
     return status;
 }
 

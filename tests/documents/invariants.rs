@@ -2,8 +2,8 @@
 //! invariant; and that an assertion or a test names each of them.
 //!
 //! An invariant is stated in a list of the comment at the start of a file: `* WAL-3  What is true.` Its name stands in
-//! the message of an assertion, in a comment right before one, or at a test. Where neither is possible, [`UNNAMED`]
-//! says why.
+//! the message of an assertion, in a comment right before one, or at a test. What neither can check is no invariant:
+//! the comment says it in a sentence without a name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,52 +20,6 @@ const NO_NAMES: [&str; 3] = ["CRC-32", "UTF-8", "MANIFEST-1"];
 
 /// Words that look like old labels, a letter or two and a number, but are not.
 const NO_LABELS: [&str; 4] = ["LZ4", "C99", "S3", "L12"];
-
-/// Invariants that no assertion and no test names, with reasons.
-const UNNAMED: [(&str, &str); 21] = [
-    ("ADDON-3", "bench measures its cost"),
-    (
-        "ADDON-4",
-        "a job panics only by a bug of ours, and no test can make it",
-    ),
-    (
-        "ADDON-6",
-        "a read fails if the disk does, which no test in JavaScript can arrange",
-    ),
-    ("BLOCK-6", "its type guarantees it"),
-    (
-        "CACHE-4",
-        "the order of calls in one file; its comments explain it",
-    ),
-    ("CACHE-5", "bench measures its cost"),
-    ("CHECK-1", "one loop over every table of the version"),
-    (
-        "FFI-2",
-        "each function calls the guard itself; a few that cannot panic do not",
-    ),
-    ("FFI-3", "each function writes its outputs last"),
-    (
-        "FILE-2",
-        "a reader's drop is one push to a list; no test can see that it does not wait",
-    ),
-    (
-        "INDEX-1",
-        "an address does not show its arena; the address sanitizer finds it",
-    ),
-    ("KEY-2", "no function writes to a finished key"),
-    ("LOOK-3", "one condition, right before its use"),
-    ("MEM-3", "the code holds one lock over the cut"),
-    ("NAMES-2", "the code holds one lock over the sync"),
-    (
-        "NODE-1",
-        "an address does not show its arena; the address sanitizer finds it",
-    ),
-    ("OS-2", "no test can interrupt a call"),
-    ("POOL-3", "the line before releases the lock"),
-    ("PYTHON-4", "core's background threads make no callbacks"),
-    ("SQLITE-2", "the file keeps nothing else"),
-    ("STEP-1", "such a build has nothing left to test"),
-];
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
@@ -299,17 +253,12 @@ fn no_message_for_users_has_the_name_of_an_invariant() {
 #[test]
 fn every_invariant_is_named_by_an_assertion_or_a_test() {
     let found = found();
-    let reasons: BTreeMap<_, _> = UNNAMED.into_iter().collect();
-    let missing: Vec<_> = found
+    let unnamed = found
         .defined
         .iter()
-        .filter(|(name, _)| !found.named.contains(*name) && !reasons.contains_key(&name[..]))
-        .collect();
-    assert!(missing.is_empty(), "named by neither: {missing:#?}");
-    for name in reasons.keys() {
-        let is_right = found.defined.contains_key(*name) && !found.named.contains(*name);
-        assert!(is_right, "{name} no longer needs a reason");
-    }
+        .filter(|(name, _)| !found.named.contains(*name));
+    let unnamed: Vec<_> = unnamed.collect();
+    assert!(unnamed.is_empty(), "named by neither: {unnamed:#?}");
 }
 
 #[test]

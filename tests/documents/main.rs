@@ -3,6 +3,7 @@
 //! * `arrows.rs`   the parts of a directory that a source file names, for `layers.rs`
 //! * `constants.rs` the generator of test data knows every integer constant of `core`, or it changes no path
 //! * `errors.rs`   docs/errors.md, the Rust kinds, the C header, the Python classes and the Node codes are one table
+//! * `exports.rs`  every function that the C library exports runs inside `ffi/src/guard.rs`
 //! * `functions.rs` no function has more than 70 lines
 //! * `header.rs`   include/aidb.h is what cbindgen generates from `ffi/`
 //! * `invariants.rs` every invariant has a unique name, and an assertion or a test names it
@@ -22,6 +23,7 @@
 mod arrows;
 mod constants;
 mod errors;
+mod exports;
 mod functions;
 mod header;
 mod invariants;

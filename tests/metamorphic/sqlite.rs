@@ -7,7 +7,8 @@
 //!
 //! * SQLITE-1  This file digests the same answers in the same order as `history/run.rs`: only then do equal answers
 //!             give equal digests.
-//! * SQLITE-2  It asks SQL for everything, one row or one range at a time; nothing here keeps written entries.
+//!
+//! It asks SQL for everything, one row or one range at a time, and keeps no written entries itself.
 //!
 //! Flushes, compactions, checkpoints and changes of options change no answer, so they do nothing here. Only the moves
 //! of a cursor beyond its ends follow our documents: SQL has no such cursor.

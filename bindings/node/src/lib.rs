@@ -9,7 +9,7 @@
 //! * ADDON-1  Nothing that may touch the disk runs on a JavaScript thread or on libuv's pool, except `getSync`.
 //! * ADDON-2  A point in time that a caller asks for (get, iterator, clear, snapshot) is pinned before the call
 //!            returns, so that a write made right after it is not seen.
-//! * ADDON-3  One crossing of the border per call, per batch, and per chunk of an iterator, never per key.
+//! * ADDON-3  A call, a batch, and a chunk of an iterator cross the border once for all their keys, never once per key.
 //! * ADDON-4  No panic crosses the border: a job that panics answers `Internal`.
 
 #![deny(unsafe_code)]

@@ -294,7 +294,26 @@ fn look_for_more_than(seen: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    /// POOL-3.
+    #[test]
+    fn a_job_may_submit_another_and_wait_for_it() {
+        const LONG: Duration = Duration::from_secs(60);
+        for lane in [Lane::Read, Lane::Write, Lane::SyncedWrite] {
+            let (ended, wait) = mpsc::channel();
+            let job = move || {
+                let (inner_ended, inner) = mpsc::channel();
+                submit(Lane::Read, move || inner_ended.send(()).unwrap()).unwrap();
+                ended.send(inner.recv_timeout(LONG)).unwrap();
+            };
+            submit(lane, job).unwrap();
+            let inner = wait.recv_timeout(LONG);
+            inner.expect("the job ends").expect("the inner job ends");
+        }
+    }
 
     #[test]
     fn a_thread_looks_while_jobs_come_sooner_than_it_would_look_for() {

@@ -141,6 +141,12 @@ impl Port {
     }
 }
 
+/// Runs `job`; a panic becomes an error of the kind `Internal` (ADDON-4).
+fn answer_of<T>(job: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(job))
+        .unwrap_or_else(|panic| Err(Error::panicked("panic", &*panic)))
+}
+
 impl PortShared {
     /// Runs `job` in `lane`, and delivers its answer under `number`.
     pub(crate) fn submit(
@@ -174,9 +180,7 @@ impl PortShared {
         lock(&self.running).jobs += 1;
         let port = Arc::clone(self);
         let spawned = spawn(Box::new(move || {
-            let answer = catch_unwind(AssertUnwindSafe(job))
-                .unwrap_or_else(|panic| Err(Error::panicked("panic", &*panic)));
-            port.answer(number, answer);
+            port.answer(number, answer_of(job));
         }));
         if let Err(error) = spawned {
             let message = format!("cannot start a thread: {error}");
@@ -268,5 +272,20 @@ impl PortShared {
                 .wait_timeout(running, left)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ADDON-4.
+    #[test]
+    fn a_job_that_panics_answers_with_an_internal_error() {
+        let answer = answer_of::<()>(|| panic!("out of cheese"));
+        let error = answer.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.message().contains("out of cheese"), "{error}");
+        assert_eq!(answer_of(|| Ok(7)).unwrap(), 7);
     }
 }

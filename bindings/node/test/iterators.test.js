@@ -55,6 +55,55 @@ async function history (next, operations) {
   return { db, model }
 }
 
+// ADDON-3.
+test('a batch, a call for many keys, and a chunk of entries each cross the border once', async function () {
+  const { Database } = require('../node_modules/aidb/lib/native')
+  const entries = 5000
+  const db = await open()
+  const crossings = []
+  const counted = []
+  const count = (prototype, name) => {
+    const original = prototype[name]
+    counted.push(() => { prototype[name] = original })
+    prototype[name] = function (...values) {
+      crossings.push(name)
+      return original.apply(this, values)
+    }
+  }
+
+  try {
+    for (const name of ['put', 'get', 'has', 'batch', 'getMany', 'hasMany', 'clear']) count(Database.prototype, name)
+    const keys = Array.from({ length: entries }, (_, i) => Buffer.from(String(i).padStart(6, '0')))
+    await db.batch(keys.map((key) => ({ type: 'put', key, value: key })))
+    const chained = db.batch()
+    for (const key of keys) chained.put(key, key)
+    await chained.write()
+    assert.equal((await db.getMany(keys)).length, entries)
+    assert.equal((await db.hasMany(keys)).length, entries)
+    assert.deepEqual(crossings.splice(0), ['batch', 'batch', 'getMany', 'hasMany'])
+
+    const { iterator } = Database.prototype
+    counted.push(() => { Database.prototype.iterator = iterator })
+    Database.prototype.iterator = function (...values) {
+      const made = iterator.apply(this, values)
+      // Once is enough: all native iterators have one prototype.
+      if (crossings.push('iterator') === 1) count(Object.getPrototypeOf(made), 'read')
+      return made
+    }
+    let seen = 0
+    for await (const [key] of db.iterator()) assert.deepEqual(key, keys[seen++])
+    assert.equal(seen, entries)
+    // Chunks of 16, 64, 256 and then 1000 entries.
+    assert.deepEqual(crossings.splice(0), ['iterator', ...Array(8).fill('read')])
+
+    await db.clear()
+    assert.deepEqual(crossings.splice(0), ['clear'])
+  } finally {
+    for (const restore of counted) restore()
+  }
+  await db.close()
+})
+
 test('a seek keeps the key that it was given, whatever its caller does to the buffer', async function () {
   const db = await open()
   for (const key of ['a', 'b', 'c']) await db.put(key, key)

@@ -73,6 +73,24 @@ test('verify tells its progress, and damage by file and offset', async function 
   await assert.rejects(db.verify(), { code: 'LEVEL_DATABASE_NOT_OPEN' })
 })
 
+// ADDON-6.
+test('an iterator that failed to read fails until it seeks, even if the disk works again', async function () {
+  const { location } = await filled().then((db) => db.close().then(() => db))
+  const db = new AidbLevel(location)
+  const iterator = db.iterator()
+  damage(location)
+  const first = await iterator.next().catch((err) => err)
+  assert.equal(first.code, 'LEVEL_CORRUPTION')
+  damage(location)
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(iterator.next(), { code: first.code, message: first.message })
+  }
+  iterator.seek(key(1))
+  assert.deepEqual(await iterator.next(), [key(1), 'value 1'])
+  await iterator.close()
+  await db.close()
+})
+
 test('verify ends by its signal, or by what its progress throws', async function () {
   const db = await filled()
   const aborted = new AbortController()

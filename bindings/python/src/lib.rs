@@ -9,7 +9,8 @@
 //!             while it holds a lock.
 //! * PYTHON-3  Every handle keeps its database open ([`store::Store`]); handles may be dropped in any order,
 //!             and a drop that must wait does so detached.
-//! * PYTHON-4  No background thread of core calls into Python.
+//!
+//! No background thread of core calls into Python.
 //!
 //! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what
 //! can be written too, and a prefixed view); `batch.rs`, `snapshot.rs`; `reader.rs` (what a database, a snapshot and

@@ -253,6 +253,63 @@ fn evicted_blocks_that_are_still_held_are_counted_as_pinned() {
     assert_eq!(cache.stats().pinned, 0);
 }
 
+/// BLOCK-6.
+#[test]
+fn the_block_under_a_cursor_stays_where_it_is_when_the_cache_evicts_it() {
+    let env = MemEnv::new();
+    let cache = BlockCache::new(10_000);
+    let table = open(&env, 1, &cache);
+    for _ in 0..2 {
+        read(&table, 7, true);
+    }
+    let mut cursor = table.iter(true, 0);
+    let wanted = key(7);
+    cursor.seek(KeyRef::new(&wanted, Trailer::NEWEST)).unwrap();
+    let value = cursor.value().as_ptr_range();
+    assert!(table.is_cached(7));
+    for entry in (20..BLOCKS).flat_map(|entry| [entry; 4]) {
+        read(&table, entry, true);
+    }
+    assert!(!table.is_cached(7));
+    assert_eq!(cursor.value().as_ptr_range(), value);
+    assert_eq!(cursor.key().user_key, wanted);
+    assert_eq!(cursor.value(), [1; 1000]);
+    cursor.next().unwrap();
+    assert_eq!(cursor.key().user_key, key(8));
+}
+
+/// CACHE-4.
+#[cfg(not(shuttle))]
+#[test]
+fn no_part_of_the_cache_is_locked_while_a_file_is_read() {
+    use crate::sync::atomic::{AtomicUsize, Ordering};
+
+    let env = MemEnv::new();
+    let cache = BlockCache::new(20_000);
+    let handle = build(&env, 1);
+    let faulty = FaultEnv::new(Arc::new(env), 0);
+    let reads = Arc::new(AtomicUsize::new(0));
+    faulty.set_hook(Some(Arc::new({
+        let (cache, reads) = (Arc::clone(&cache), Arc::clone(&reads));
+        move |call, _: &Path| {
+            assert!(!cache.is_locked(), "CACHE-4: {call:?}");
+            reads.fetch_add(usize::from(call == Call::Read), Ordering::Relaxed);
+        }
+    })));
+    let path = table_path(Path::new(DIR), handle.number);
+    let table = Table::open(&faulty, &path, 1, handle.size, Arc::clone(&cache)).unwrap();
+    for entry in (0..BLOCKS).flat_map(|entry| [entry; 3]) {
+        read(&table, entry, true);
+    }
+    let mut cursor = table.iter(true, 64 << 10);
+    cursor.seek_to_first().unwrap();
+    while cursor.valid() {
+        cursor.next().unwrap();
+    }
+    assert!(cache.stats().evictions > 0 && cache.stats().inserts > 0);
+    assert!(reads.load(Ordering::Relaxed) as u64 > BLOCKS);
+}
+
 #[test]
 fn threads_share_a_small_cache_while_tables_come_and_go() {
     let env = MemEnv::new();

@@ -4,7 +4,7 @@
 //! Its only lock is the info log's, which a line is written under. Every other room may use it, and it uses none of
 //! them.
 //!
-//! * STEP-1  Except in unit tests, a step compiles to nothing.
+//! Except in unit tests, [`Context::step`] compiles to nothing.
 
 use std::path::{Path, PathBuf};
 

@@ -29,6 +29,7 @@ use crate::env::{Call, Env, Fault, FaultEnv, MemEnv, PowerCut, PowerLoss};
 use crate::error::ErrorKind;
 use crate::filename::BLANK_LOG_TMP;
 use crate::sync::Mutex;
+use crate::sync::over_io::{OverIo, Stage};
 
 fn options(env: &MemEnv) -> Options {
     Options::new()
@@ -112,6 +113,37 @@ fn logs_and_tables_that_are_not_needed_go_away() {
     assert_eq!(logs, 1, "{names:?}");
     assert!(tables <= 4, "{names:?}");
     assert_eq!(entries(&db).len(), 40);
+}
+
+/// FILE-2.
+#[test]
+fn a_reader_that_lets_the_last_version_with_a_table_go_leaves_the_file_to_others() {
+    let env = MemEnv::new();
+    let faulty = FaultEnv::new(Arc::new(env.clone()), 1);
+    let db = DB::open("/db", options(&env).env(Arc::new(faulty.clone()))).unwrap();
+    for byte in 0..2 {
+        db.put(b"k", &[byte; 50]).unwrap();
+        db.flush().unwrap();
+    }
+    assert_eq!(db.get(b"k").unwrap().unwrap(), [1; 50], "tables are open");
+    let reader = Arc::clone(db.rooms().tree.load().version());
+    db.compact_range(None, None).unwrap();
+    let tables = || {
+        let names = env.list(Path::new("/db")).unwrap();
+        names.iter().filter(|name| name.ends_with(".sst")).count()
+    };
+    assert_eq!(tables(), 3);
+    faulty.set_hook(Some(Arc::new(|call, _: &Path| panic!("FILE-2: {call:?}"))));
+    // OVERIO-1 is checked: under this lock no other is taken that may be held during disk work.
+    let held = OverIo::new(Stage::File, ());
+    let held = held.lock();
+    drop(reader);
+    drop(held);
+    faulty.set_hook(None);
+    assert_eq!(tables(), 3);
+    while db.run_background_step().unwrap() {}
+    db.rooms().tree.delete_obsolete_tables();
+    assert_eq!(tables(), 1);
 }
 
 #[test]

@@ -101,3 +101,33 @@ impl DirSyncs {
         last.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// NAMES-2. Fails if syncs run at once, or if one ends before it is counted.
+    #[test]
+    fn a_sync_begins_after_the_one_before_it_was_counted() {
+        const THREADS: u64 = 4;
+        const SYNCS: u64 = 2_000;
+        let (syncs, begun) = (DirSyncs::default(), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..SYNCS {
+                        let failed = syncs.run(|| {
+                            let before = begun.fetch_add(1, Ordering::SeqCst);
+                            assert_eq!(syncs.failures(), before, "NAMES-2");
+                            std::thread::yield_now();
+                            Err(Error::new(ErrorKind::Io, "expected by the test"))
+                        });
+                        assert!(failed.is_err());
+                    }
+                });
+            }
+        });
+        assert_eq!(syncs.failures(), THREADS * SYNCS);
+    }
+}

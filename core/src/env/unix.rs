@@ -503,6 +503,22 @@ pub(super) mod testing {
 mod tests {
     use super::*;
 
+    /// OS-2 of `os.rs`.
+    #[test]
+    fn a_call_is_repeated_until_no_signal_interrupts_it() {
+        for last in [Ok(7), Err(io::ErrorKind::NotFound)] {
+            let mut calls = 0;
+            let outcome = retry(|| {
+                calls += 1;
+                match calls {
+                    1 | 2 => Err(io::Error::from_raw_os_error(libc::EINTR)),
+                    _ => last.map_err(io::Error::from),
+                }
+            });
+            assert_eq!((outcome.map_err(|error| error.kind()), calls), (last, 3));
+        }
+    }
+
     /// UNIX-1.
     #[test]
     fn a_slot_gives_its_file_out_once() {

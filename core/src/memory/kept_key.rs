@@ -258,6 +258,20 @@ mod tests {
         assert!(small.bytes() == key(L, 1));
     }
 
+    /// KEY-2.
+    #[test]
+    fn a_shared_copy_stays_as_it_is_when_another_becomes_a_different_key() {
+        let bytes = key(L, 1);
+        for (shared, suffix) in [(L, &b""[..]), (L, b"x"), (L - 1, b"x"), (3, b""), (0, b"")] {
+            let (first, mut other) = (kept(&bytes), kept(&bytes));
+            assert_eq!(other.bytes().as_ptr(), first.bytes().as_ptr());
+            other.rebuild(shared, suffix, "a key").unwrap();
+            assert!(other.bytes() == [&bytes[..shared], suffix].concat());
+            other.replace(&key(L, 2), "a key").unwrap();
+            assert!(first.bytes() == bytes, "{shared}");
+        }
+    }
+
     #[test]
     fn what_nobody_has_any_more_is_given_back_and_made_anew() {
         let (mapped, unmapped) = (MAPPED.get(), UNMAPPED.get());

@@ -116,6 +116,21 @@ impl Arena {
         unsafe { Kept::keep(kept, *chunk, record.address(), record.bytes()) }
     }
 
+    /// Whether the byte at `address` is in one of the arena's chunks, after its head.
+    #[cfg(test)]
+    pub(super) fn holds<T>(&self, address: *const T) -> bool {
+        let mut next = self.newest.lock().chunk.cast_const();
+        // SAFETY: null or a chunk of the arena, none of which is freed while the arena is borrowed (ARENA-1).
+        while let Some(chunk) = unsafe { next.as_ref() } {
+            let place = address.addr().wrapping_sub(next.addr());
+            if (size_of::<Chunk>()..chunk.bytes).contains(&place) {
+                return true;
+            }
+            next = chunk.previous;
+        }
+        false
+    }
+
     /// Frees `bytes` unwritten bytes at `start`, which [`Arena::allocate`] returned, if that was its last allocation.
     /// Otherwise they stay unused.
     #[cold]

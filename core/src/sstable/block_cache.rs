@@ -8,13 +8,14 @@
 //! * CACHE-2  A slot changes only under the lock of its shard. Each full slot has one entry in that shard's ring, at
 //!            the block's `ring_position`, and each entry one full slot.
 //! * CACHE-3  When a table closes, its entries leave the rings at once, and their bytes are freed.
-//! * CACHE-4  No thread holds a lock while it reads a file, or holds two locks at once; the exception is the
-//!            lock of the slabs, which is taken last.
-//! * CACHE-5  A hit writes to no memory that other threads write to, except the block's mark if it is clear.
+//! * CACHE-4  No thread holds the lock of a shard while it reads a file.
 //! * CACHE-6  A table closed in a forked child does not touch the cache: threads that exist only in the parent
 //!            may hold the shards' locks.
 //! * CACHE-7  The blocks in slots and the unused parts of slabs take at most a sixteenth more than the
 //!            capacity: above that, only blocks already in a slab enter, which takes no more memory.
+//!
+//! A thread holds the lock of one shard at a time. The only lock that it takes under it is that of the slabs. A hit
+//! takes no lock, and writes to no memory that other threads write to, except the block's mark if it is clear.
 //!
 //! A shard is a CLOCK: a ring of entries and a hand. A hit marks its block; the hand clears marks and evicts the
 //! first block without one. Evicted blocks that a value or an iterator still holds are counted as pinned.
@@ -282,7 +283,8 @@ impl BlockCache {
         &self.gauge
     }
 
-    /// Counts a hit and marks its block (CACHE-5).
+    /// Counts a hit and marks its block. Writes to no memory that other threads write to, except the mark if it is
+    /// clear.
     #[inline]
     pub(crate) fn note_hit(&self, block: &Block) {
         block.touch();
@@ -544,6 +546,12 @@ impl BlockCache {
         if let Some(slabs) = self.gauge.slabs() {
             slabs.close();
         }
+    }
+
+    /// Whether a thread holds the lock of any shard.
+    #[cfg(all(test, not(shuttle)))]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.shards.iter().any(Mutex::is_locked)
     }
 
     pub(crate) fn stats(&self) -> BlockCacheStats {

@@ -2,8 +2,8 @@
 //!
 //! * FILE-1  A file is deleted only after the edit that removed it is durable *and* its last reader has
 //!           released it: the version set marks it, and dropping the last reference queues its number.
-//! * FILE-2  Dropping does no disk work, takes only the queue's own lock, and cannot panic: readers drop versions
-//!           anywhere, also under other locks.
+//! * FILE-2  Dropping does no disk work, and takes no lock that a thread may hold during disk work: readers drop
+//!           versions anywhere.
 //! * FILE-3  In a forked child nothing is queued: the files belong to the parent, and a thread that exists only
 //!           there may hold the queue's lock.
 //!

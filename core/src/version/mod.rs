@@ -217,6 +217,18 @@ impl Version {
         levels.flat_map(|(level, files)| files.files().iter().map(move |file| (level, file)))
     }
 
+    /// The same tables, in each level in the opposite order.
+    #[cfg(test)]
+    pub(crate) fn reversed(&self) -> Version {
+        let reversed = |level: &Arc<Level>| {
+            let files = level.files.iter().rev().cloned();
+            Arc::new(Level::new(files.collect()))
+        };
+        Version {
+            levels: self.levels.each_ref().map(reversed),
+        }
+    }
+
     /// The sums over all tables.
     pub(crate) fn content(&self) -> TotalSum {
         let mut content = TotalSum {

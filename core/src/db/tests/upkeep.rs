@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
+use crate::effort::{Effort, within};
 use crate::env::PathKind;
 use crate::options::ReadOptions;
 
@@ -191,6 +192,36 @@ fn an_idle_memtable_is_flushed_for_what_its_tombstones_hide_and_for_nothing_else
         db.rooms().commit.until_look().is_some(),
         "a write in the same memtable asks again"
     );
+}
+
+/// LOOK-3.
+#[test]
+fn a_memtable_for_which_a_writer_would_have_to_wait_is_not_sealed_early() {
+    let env = held();
+    let uncompressed = options(&env).compression(crate::Compression::None);
+    let db = DB::open("/db", uncompressed.write_buffer_size(64 << 10)).unwrap();
+    fill(&db, 0..5000, 1);
+    db.flush().unwrap();
+    settle(&db);
+    let sealed = || db.rooms().tree.load().sealed().len();
+    let look = |second| {
+        env.hold_clock(Some(START + second * SECOND));
+        db.rooms().commit.look_around();
+        sealed()
+    };
+    // No memtable is flushed, until all that may wait do and the active one has tombstones enough.
+    let delete = |number| within(&Effort::Unwaiting, || db.delete(&key(number)));
+    let deleted = (0..5000)
+        .take_while(|&number| delete(number).is_ok())
+        .count();
+    assert!((100..5000).contains(&deleted), "{deleted}");
+    let waiting = sealed();
+    assert!(waiting > 0);
+    assert_eq!(look(60), waiting, "as many as may wait");
+    assert!(db.rooms().commit.until_look().is_some());
+    assert!(db.run_background_step().unwrap(), "a flush");
+    assert_eq!(sealed(), waiting - 1);
+    assert_eq!(look(120), waiting, "there is room for one more");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::sync::atomic::AtomicBool;
 
 fn read(env: &MemEnv, path: &str) -> Option<Vec<u8>> {
     let PathKind::File(length) = env.kind(Path::new(path)).unwrap() else {
@@ -192,4 +193,47 @@ fn the_same_seed_gives_the_same_cut() {
             assert_eq!(read(&one, name), read(&two, name), "seed {seed}");
         }
     }
+}
+
+/// MEM-3. Fails if a cut sees a later state of one file than of another.
+#[test]
+fn a_cut_sees_every_file_at_the_same_moment_while_another_thread_writes() {
+    let env = MemEnv::new();
+    let create = |name: &str| env.create_new(Path::new(name)).unwrap();
+    // A cut looks at the files in the order of their names, and takes some time between the first and the last.
+    let [first, last] = ["/a", "/z"].map(create);
+    for number in 0..200 {
+        create(&format!("/between{number}"));
+    }
+    let cut = PowerCut {
+        bytes: Some(PowerLoss::Nothing),
+        names: Some(PowerLoss::Nothing),
+        seed: 1,
+    };
+    let number = |env: &MemEnv, name: &str| match &read(env, name).unwrap()[..] {
+        [] => 0,
+        bytes => u64::from_le_bytes(bytes.try_into().unwrap()),
+    };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let rounds = (1u64..).take_while(|_| !is_over.load(Ordering::Relaxed));
+            for round in rounds {
+                for file in [&first, &last] {
+                    file.write_at(0, &round.to_le_bytes()).unwrap();
+                    file.sync().unwrap();
+                }
+            }
+        });
+        while number(&env, "/a") == 0 {
+            std::thread::yield_now();
+        }
+        let torn = (0..500).find_map(|_| {
+            let after = env.power_cut_as(cut, &mut BTreeSet::new());
+            let (first, last) = (number(&after, "/a"), number(&after, "/z"));
+            (first != last && first != last + 1).then_some((first, last))
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(torn, None);
+    });
 }

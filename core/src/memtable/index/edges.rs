@@ -56,6 +56,44 @@ fn index_of(numbers: impl Iterator<Item = u32>) -> Index {
     index
 }
 
+/// Looks at all nodes of a chain but the first, at their bounds, and at all items; returns how many nodes there are.
+fn all_in_arena<T: Item>(index: &Index, first: &Node<T>) -> usize {
+    let nodes = std::iter::successors(Some(first), |node| node.next());
+    for (number, node) in nodes.clone().enumerate() {
+        assert!(number == 0 || index.arena.holds(node), "NODE-1: a node");
+        for bound in [node.low(), node.high()].into_iter().flatten() {
+            assert!(index.arena.holds(bound.address()), "NODE-1: a bound");
+        }
+        for item in (0..node.count()).map(|at| node.item(at)) {
+            assert!(index.arena.holds(item), "NODE-1: an item");
+        }
+    }
+    nodes.count()
+}
+
+/// NODE-1, INDEX-1.
+#[test]
+fn every_address_in_the_index_is_one_of_the_arena() {
+    let count = 200 * SLOTS as u32;
+    // Ascending, and in an order that splits nodes everywhere.
+    for step in [1, 7919] {
+        let index = index_of((0..count).map(|number| number * step % count));
+        assert!(all_in_arena(&index, &index.first) > 100);
+        assert!(all_in_arena(&index, &index.first_branch) > 1);
+        let mut places = 0;
+        for node in index.directory.iter(nothing_removed()) {
+            let (place, branch) = (node.key(), node.value());
+            assert!(index.arena.holds(place.user_key), "INDEX-1: a key");
+            assert!(index.arena.holds(branch.0), "NODE-1: a branch");
+            places += 1;
+        }
+        assert_eq!(places, index.directory.len());
+        assert!(places > 0);
+    }
+    let elsewhere = [0u8; 64];
+    assert!(!index_of(0..100).arena.holds(&elsewhere));
+}
+
 /// LEAF-1.
 #[test]
 fn a_node_tells_whether_anything_was_inserted_since_it_was_read() {

@@ -6,7 +6,10 @@ use super::*;
 
 /// The fault of a plan with these tables; "right" if it has none.
 fn verdict(rows: &[Row], levels: [usize; 2], upper: &[u64], lower: &[u64]) -> String {
-    let plan = Plan::forged(&version(rows), levels, upper, lower);
+    verdict_of(&Plan::forged(&version(rows), levels, upper, lower))
+}
+
+fn verdict_of(plan: &Plan) -> String {
     match plan.check() {
         Ok(()) => "right".into(),
         Err(error) => {
@@ -101,6 +104,27 @@ fn a_plan_that_lets_an_older_entry_pass_a_newer_one_is_wrong() {
     ];
     for (name, levels, upper, lower, expected) in cases {
         assert_eq!(&verdict(TREE, *levels, upper, lower), expected, "{name}");
+    }
+}
+
+/// CHECK-1.
+#[test]
+fn a_table_that_is_left_out_is_found_in_whatever_order_the_tables_lie() {
+    let sorted = version(TREE);
+    let reversed = sorted.reversed();
+    let cases: [([usize; 2], &[u64], &[u64], &str); 5] = [
+        ([0, 1], &[9, 8], &[5, 6], "table 000007 of level 0"),
+        ([0, 1], &[7], &[], "table 000006 of level 1"),
+        ([1, 2], &[5], &[], "table 000003 of level 2"),
+        ([1, 2], &[6], &[], "table 000004 of level 2"),
+        ([1, 2], &[5], &[3], "right"),
+    ];
+    for (levels, upper, lower, expected) in cases {
+        for version in [&sorted, &reversed] {
+            let plan = Plan::forged(&sorted, levels, upper, lower).ready(version);
+            let reported = verdict_of(&plan);
+            assert!(reported.starts_with(expected), "{reported}");
+        }
     }
 }
 

@@ -189,6 +189,7 @@ fn summarize(histories: u64, tally: &Tally) {
         "lookups in memory, unknown and known: {:?}",
         tally.in_memory
     );
+    eprintln!("commits with and without a conflict: {:?}", tally.commits);
     if histories < ENOUGH_HISTORIES {
         return;
     }
@@ -201,14 +202,14 @@ fn summarize(histories: u64, tally: &Tally) {
     let faults = calls().map(fault_name).chain(hows.map(String::from));
     unused.extend(faults.filter(|name| !tally.faults.contains_key(name)));
     unused.extend(missed(&tally.data, histories));
-    let in_memory = ["an unknown key", "a known key"]
-        .iter()
-        .zip(tally.in_memory);
-    unused.extend(
-        in_memory
-            .filter(|(_, times)| *times == 0)
-            .map(|(what, _)| format!("{what} in a lookup in memory")),
-    );
+    let counted = [
+        ("an unknown key in a lookup in memory", tally.in_memory[0]),
+        ("a known key in a lookup in memory", tally.in_memory[1]),
+        ("a commit that conflicts", tally.commits[0]),
+        ("a commit that does not conflict", tally.commits[1]),
+    ];
+    let never = counted.into_iter().filter(|(_, times)| *times == 0);
+    unused.extend(never.map(|(what, _)| what.to_string()));
     assert!(unused.is_empty(), "never used: {unused:?}");
     assert!(
         tally.deepest >= 3,

@@ -7,8 +7,8 @@
 //! * POSSIBLE-3  After a power loss it holds a prefix of these writes that ends at or after the last durable one.
 //! * POSSIBLE-4  A write that readers did not see may be there only until they see another one or everything is
 //!               durable.
-//! * POSSIBLE-5  What an open finds in the logs may not be on the disk, if a sync failed earlier. It is durable once it
-//!               is in tables: after the open, unless an operation of the disk failed during it.
+//! * POSSIBLE-5  What an open finds after a power loss is durable. So is what another open finds, because it syncs the
+//!               logs; but not if a sync has failed before, because then a later one proves nothing.
 //!
 //! All states are kept, and they share their bytes. So a test finds the state that a crash left by its mark alone, and
 //! compares it in one walk: the crash tests do that thousands of times a second.
@@ -127,9 +127,9 @@ impl Possible {
         self.unseen.is_empty()
     }
 
-    /// The database was opened again and holds `found`, which is durable now, unless the flush of what was in the logs
-    /// may have failed (POSSIBLE-5). Errors: what is wrong with `found`.
-    pub fn reopened(&mut self, found: &Model, is_durable: bool) -> Result<(), String> {
+    /// The database was opened again and holds `found`. `had_faults`: an operation on this disk has failed (POSSIBLE-5).
+    /// Errors: what is wrong with `found`.
+    pub fn reopened(&mut self, found: &Model, had_faults: bool) -> Result<(), String> {
         let floor = if self.is_cut {
             self.durable
         } else {
@@ -154,7 +154,7 @@ impl Possible {
         let found = self.state(index).clone();
         self.states.truncate(index);
         self.states.push(found);
-        match is_durable {
+        match self.is_cut || !had_faults {
             true => self.all_durable(),
             false => self.unseen.clear(),
         }

@@ -56,6 +56,8 @@ pub struct Tally {
     pub writes_failed: u64,
     /// Lookups in memory only: those that could not answer, and those that could.
     pub in_memory: [u64; 2],
+    /// Commits of transactions with writes: those that met a conflict, and those that did not.
+    pub commits: [u64; 2],
     /// The most levels in use.
     pub deepest: usize,
     /// The kinds of data written.
@@ -120,6 +122,9 @@ impl Tally {
         self.opens_failed += other.opens_failed;
         self.writes_failed += other.writes_failed;
         for (count, more) in self.in_memory.iter_mut().zip(other.in_memory) {
+            *count += more;
+        }
+        for (count, more) in self.commits.iter_mut().zip(other.commits) {
             *count += more;
         }
         self.deepest = self.deepest.max(other.deepest);
@@ -219,8 +224,6 @@ pub struct Run {
     /// Calls that returned an error.
     failed: Cell<u64>,
     db: Option<DB>,
-    /// No operation of the disk failed during the last open.
-    open_was_whole: bool,
     /// The first contents of the open database have been read: `possible` knows them.
     is_read: bool,
     side: u64,
@@ -295,7 +298,6 @@ impl Run {
             failed: Cell::new(0),
             db: None,
             is_read: false,
-            open_was_whole: false,
             side: 0,
             is_manual: true,
             options: options.manual_background(true),
@@ -1115,9 +1117,7 @@ impl Run {
     pub fn open(&mut self) -> Checked<()> {
         if self.db.is_none() {
             let options = self.options.clone().env(self.env());
-            let before = self.faults.injected();
             self.db = self.call("open", || DB::open(self.dir(), options))?;
-            self.open_was_whole = self.faults.injected() == before;
             self.tally.opens_failed += u64::from(self.db.is_none());
         }
         let Some(db) = self.db.as_ref().filter(|_| !self.is_read) else {
@@ -1132,7 +1132,8 @@ impl Run {
             let difference = difference(&looked, &found);
             return Err(format!("a read-only open saw something else: {difference}"));
         }
-        self.possible().reopened(&found, self.open_was_whole)?;
+        let had_faults = self.faults.injected() > 0;
+        self.possible().reopened(&found, had_faults)?;
         self.is_read = true;
         Ok(())
     }

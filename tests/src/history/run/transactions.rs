@@ -254,11 +254,11 @@ impl Run {
             let moved = self
                 .move_one(&mut walked, step)
                 .map_err(|what| format!("{step:?}: {what}"))?;
-            open.note_move(walk, step, from, &walked.model);
             let Some(answer) = moved else {
                 open.is_vague = true;
                 return Ok(());
             };
+            open.note_move(walk, step, from, &walked.model);
             self.answers.push(answer);
         }
         Ok(())
@@ -306,6 +306,7 @@ impl Run {
         })?;
         has_ended(&open.transaction)?;
         self.answers.push(digest(conflicts));
+        self.tally.commits[usize::from(!conflicts)] += 1;
         match conflicts {
             true => open.may_conflict(),
             false => open.may_commit(&before),

@@ -83,8 +83,8 @@ pub use compression::Compression;
 #[doc(hidden)]
 pub use db::pause_after;
 pub use db::{
-    Chunk, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport, Savepoint,
-    SetAside, Stats, Transaction, Value, VerifyProgress, VerifyReport,
+    Chunk, CountProgress, Cursor, DB, Damage, Iter, LevelStats, Loss, Remembered, RepairReport,
+    Savepoint, SetAside, Stats, Transaction, Value, VerifyProgress, VerifyReport,
 };
 #[doc(hidden)]
 pub use effort::{Effort, is_spent, within};
@@ -97,5 +97,7 @@ pub use memory::{copy_of, reserve, room_ahead, room_for};
 pub use memtable::MeasuredMemtable;
 #[doc(hidden)]
 pub use options::{Accepts, Declared};
-pub use options::{InfoLog, IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions};
+pub use options::{
+    CountOptions, InfoLog, IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions,
+};
 pub use snapshot::Snapshot;

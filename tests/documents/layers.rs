@@ -112,8 +112,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
     (
         "db/read",
         &[
-            "changes cursor",
+            "count",
+            "changes",
             "mod",
+            "cursor",
             "chunk holds prefix",
             "entries",
             "overlaid",
@@ -137,7 +139,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         "db/tree",
         &[
             "wait",
-            "compact flush lookup",
+            "compact estimate flush lookup",
             "files install manifest reserve upkeep",
             "mod",
             "early_seals stall state superversion",

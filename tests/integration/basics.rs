@@ -1,9 +1,11 @@
 //! Put, get, delete, batches and multi-get: before and after a flush, with every kind of key and value.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use aidb::{
-    Compression, DB, ErrorKind, MAX_KEY_BYTES, Options, SequenceNumber, WriteBatch, WriteOptions,
+    Compression, CountOptions, DB, ErrorKind, MAX_KEY_BYTES, Options, SequenceNumber, WriteBatch,
+    WriteOptions,
 };
 use aidb_tests::Fill;
 
@@ -197,6 +199,46 @@ fn a_key_of_16_mib_works_and_a_longer_one_is_refused() {
     ] {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     }
+}
+
+#[test]
+fn a_count_is_exact_and_an_estimate_is_so_without_overwrites_and_deletes() {
+    let (_dir, db) = small_db();
+    let count = |start, end| {
+        let (start, end): (Option<&[u8]>, Option<&[u8]>) = (start, end);
+        let about = db.approximate_count(start, end).unwrap();
+        (about, db.count(start, end).unwrap())
+    };
+    assert_eq!(count(None, None), (0, 0));
+    for number in 0..2000u32 {
+        db.put(&number.to_be_bytes(), &[7; 20]).unwrap();
+    }
+    assert_eq!(count(None, None), (2000, 2000));
+    db.flush().unwrap();
+    let middle = 1000u32.to_be_bytes();
+    let (about, exact) = count(None, Some(&middle));
+    assert_eq!(exact, 1000);
+    assert!((900..1100).contains(&about), "{about}");
+    // Backward, empty and absent ranges have no entries.
+    assert_eq!(count(Some(b"b"), Some(b"a")), (0, 0));
+    assert_eq!(count(Some(&middle), Some(&middle)), (0, 0));
+    assert_eq!(count(Some(b"x"), Some(b"y")), (0, 0));
+    // A bound may be longer than a key.
+    let long = vec![0xff; aidb::MAX_KEY_BYTES + 1];
+    assert_eq!(count(None, Some(&long)), (2000, 2000));
+    let snapshot = db.snapshot().unwrap();
+    db.delete(&middle).unwrap();
+    assert_eq!(count(None, None), (1999, 1999));
+    let counted = |db: &DB, options: CountOptions<'_>| {
+        db.count_with(None, None, &options, &mut |_| ControlFlow::Continue(()))
+    };
+    let before = CountOptions::new().snapshot(&snapshot);
+    assert_eq!(counted(&db, before).unwrap(), 2000);
+    let few = CountOptions::new().prefix(&middle[..3]);
+    assert_eq!(counted(&db, few).unwrap(), 255);
+    let (_dir, other) = small_db();
+    let error = counted(&other, before).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
 
 #[test]

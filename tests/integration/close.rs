@@ -55,6 +55,9 @@ fn every_call_behind_close_answers_closed() {
     assert_eq!(kind(twin.flush()), closed);
     assert_eq!(kind(twin.compact_range(None, None)), closed);
     assert_eq!(kind(twin.approximate_size(Some(b"a"), Some(b"b"))), closed);
+    assert_eq!(kind(twin.approximate_count(None, None)), closed);
+    assert_eq!(kind(twin.count(None, None)), closed);
+    assert_eq!(kind(twin.count(Some(b"b"), Some(b"a"))), closed);
     assert_eq!(kind(twin.stats()), closed);
     assert_eq!(kind(twin.property("stats")), closed);
     assert_eq!(kind(cursor.seek(b"k")), closed);

@@ -247,6 +247,11 @@ impl Database {
                 self.answers.push(digest(found));
                 Ok(())
             }
+            Operation::Count { walk, snapshot, .. } => {
+                let found = entries(self.at(*snapshot), walk)?;
+                self.answers.push(found.len() as u64);
+                Ok(())
+            }
             Operation::Reopen { .. } | Operation::Repair => {
                 self.transactions.clear();
                 for cursor in std::mem::take(&mut self.cursors) {

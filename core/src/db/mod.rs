@@ -29,7 +29,10 @@ use self::tree::{Contains, Get};
 use crate::batch::WriteBatch;
 use crate::error::Result;
 use crate::key::SequenceNumber;
-use crate::options::{IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions};
+use crate::memory;
+use crate::options::{
+    CountOptions, IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions,
+};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
@@ -55,7 +58,7 @@ mod trust;
 mod value;
 
 pub use iter::Iter;
-pub use read::{Chunk, Cursor};
+pub use read::{Chunk, CountProgress, Cursor};
 pub use stats::{LevelStats, SetAside, Stats};
 #[doc(hidden)]
 pub use transactions::pause_after;
@@ -451,6 +454,80 @@ impl DB {
     /// Errors: `Closed`, `Io`, `Corruption`.
     pub fn approximate_size(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
         self.while_open(|database| database.tree.approximate_size(start, end))
+    }
+
+    /// About how many entries have keys in `[start, end)`, where `None` means no bound; 0 if `end` is not after
+    /// `start`. Of now: snapshots do not count.
+    ///
+    /// It reads no data block: it adds up what tables and memtables state about themselves. A table that is partly
+    /// in the range counts in proportion to its bytes that are, where each bound is taken to be in the middle of
+    /// its block. In a memtable the entries in the range are counted, and the memtable's share of tombstones is
+    /// assumed for them. For each tombstone, or if there are more of them for each older version that a snapshot
+    /// kept in a table, one entry is subtracted.
+    ///
+    /// Exact for everything if no key was overwritten or deleted. Otherwise each overwritten version that is not
+    /// compacted away, and not in the same table as the newer one, makes the result one too large, and each
+    /// tombstone of an absent key one too small. In a table that is partly in the range, the result may be
+    /// off by the entries of a data block for each bound, more if large and small entries are mixed.
+    ///
+    /// Bounds may have any length. Errors: `Closed`; `Io`, `Corruption` if a table at a bound cannot be opened.
+    /// Cost: microseconds, plus one for about every thousand entries of memtables in the range; it opens the
+    /// tables at the bounds if they are not open.
+    pub fn approximate_count(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
+        self.while_open(|database| database.tree.approximate_count(start, end))
+    }
+
+    /// How many entries have keys in `[start, end)`, where `None` means no bound, at one point in the sequence of
+    /// writes; 0 if `end` is not after `start`.
+    ///
+    /// Exact: it walks all of them, like a cursor without keys and values, and puts no block into the block cache.
+    /// It copies no value. Values in memtables and in cached blocks are not touched; a block that is not in the
+    /// cache is read, checked and unpacked as a whole, with the values in it, because that is what its checksum
+    /// covers. Bounds may have any length. Errors: `Closed`, also if the database is closed during the call;
+    /// `Io`, `Corruption`. Cost: about 0.1 µs for an entry in memory; otherwise reading the tables once.
+    pub fn count(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
+        let options = CountOptions::new();
+        self.count_with(start, end, &options, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// [`DB::count`] with options, that calls `progress` after about every 65,536 entries, earlier if they are
+    /// large, and at the end. If `progress` returns `ControlFlow::Break`, the count ends and the result is what
+    /// was counted so far.
+    ///
+    /// Errors also: `InvalidArgument` for a snapshot of another database.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// use aidb::CountOptions;
+    ///
+    /// db.put(b"fruit/apple", b"red")?;
+    /// let options = CountOptions::new().prefix(&b"fruit/"[..]);
+    /// let fruits = db.count_with(None, None, &options, &mut |at| {
+    ///     eprintln!("{} of about {}", at.counted, at.approximate_total);
+    ///     std::ops::ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(fruits, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count_with(
+        &self,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+        options: &CountOptions<'_>,
+        progress: &mut dyn FnMut(CountProgress) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let owned = |bound: Option<&[u8]>| {
+            let copy = bound.map(|bound| memory::copy_of(bound, "a bound"));
+            copy.transpose()
+        };
+        let options = IterOptions::new()
+            .snapshot(options.snapshot.cloned())
+            .lower_bound(owned(start)?)
+            .upper_bound(owned(end)?)
+            .prefix(owned(options.prefix)?)
+            .fill_cache(options.fill_cache);
+        self.rooms().walks.count(options, progress)
     }
 
     /// The report called `name`, or `None` for an unknown name; docs/guide.md lists the names.

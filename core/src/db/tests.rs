@@ -1,6 +1,7 @@
 //! Tests of the database on files in memory. Background work runs only when the test says so.
 
 mod closing;
+mod counting;
 mod full_disk;
 mod golden;
 mod killed;

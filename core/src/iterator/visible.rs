@@ -30,6 +30,8 @@ pub(crate) struct VisibleIterator<I> {
     key: Vec<u8>,
     /// The shown value if it is a copy.
     value: Vec<u8>,
+    /// Whether an entry that is a copy has its value; otherwise its value is empty.
+    copies_values: bool,
     /// The alarm that it rings at every long run of deleted keys.
     alarm: Option<Arc<Alarm>>,
 }
@@ -51,6 +53,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
             at: At::Nowhere,
             key: Vec::new(),
             value: Vec::new(),
+            copies_values: true,
             alarm: None,
         }
     }
@@ -58,6 +61,12 @@ impl<I: InternalIterator> VisibleIterator<I> {
     /// The same, ringing `alarm` at every long run of deleted keys that it has to pass over.
     pub(crate) fn with_alarm(mut self, alarm: Arc<Alarm>) -> VisibleIterator<I> {
         self.alarm = Some(alarm);
+        self
+    }
+
+    /// The same; without `copies_values` for a caller that uses no value.
+    pub(crate) fn copying_values(mut self, copies_values: bool) -> VisibleIterator<I> {
+        self.copies_values = copies_values;
         self
     }
 
@@ -181,6 +190,15 @@ impl<I: InternalIterator> VisibleIterator<I> {
         }
     }
 
+    /// Copies the value of `inner`, unless the caller uses no value.
+    #[inline]
+    fn copy_value(&mut self) -> Result<()> {
+        match self.copies_values {
+            true => memory::replace(&mut self.value, self.inner.value(), ENTRY),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a reader at the sequence number sees the entry of `inner`, if that is shown.
     fn is_on_what_is_shown(&self) -> bool {
         self.at != At::Inner
@@ -296,7 +314,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                     break;
                 }
                 found = Some(kind_of(trailer)?);
-                memory::replace(&mut self.value, self.inner.value(), ENTRY)?;
+                self.copy_value()?;
                 steps += 1;
                 if steps > RESEEK_AFTER {
                     // Seeks the newest visible version; the loop ends after it.
@@ -311,7 +329,7 @@ impl<I: InternalIterator> VisibleIterator<I> {
                         return Err(out_of_order());
                     }
                     found = Some(kind_of(trailer)?);
-                    memory::replace(&mut self.value, self.inner.value(), ENTRY)?;
+                    self.copy_value()?;
                     self.inner.prev()?;
                     self.retreat_before_key()?;
                     break;

@@ -320,6 +320,13 @@ impl Index {
         self.last_leaf().unwrap_or(&self.first).last()
     }
 
+    /// How many records there are between two cuts, where `None` is before the first or after the last record.
+    pub(super) fn count_between(&self, start: Option<&Cut<'_>>, end: Option<&Cut<'_>>) -> u64 {
+        let first = Cut::before(KeyRef::new(b"", Trailer::NEWEST));
+        let start = start.unwrap_or(&first);
+        self.leaf_for(start).count_between(start, end)
+    }
+
     /// Bytes held, the struct itself aside.
     pub(super) fn memory(&self) -> usize {
         // Memory that was only allocated in advance counts when it is used.

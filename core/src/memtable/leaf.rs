@@ -93,6 +93,28 @@ impl Leaf {
         })
     }
 
+    /// How many records there are from `start` up to `end`, which is not to its left. Same requirement as for `look`
+    /// with `start`. A leaf that splits meanwhile may be counted as it was before or after.
+    ///
+    /// Cost: a step per leaf.
+    pub(super) fn count_between(&self, start: &Cut<'_>, end: Option<&Cut<'_>>) -> u64 {
+        let (before, mut leaf, _) = self.look(start, |_, _, (index, _)| index);
+        let mut records = 0;
+        while let Some(next) = leaf
+            .next()
+            .filter(|_| !end.is_some_and(|end| !leaf.ends_before(end)))
+        {
+            records += leaf.count();
+            leaf = next;
+        }
+        records += match end {
+            // The leaf may have split since it was seen to end after the cut.
+            Some(end) => leaf.look(end, |_, _, (index, _)| index).0,
+            None => leaf.count(),
+        };
+        records.saturating_sub(before) as u64
+    }
+
     /// The first record of this leaf and the leaves to its right.
     pub(super) fn first(&self) -> Option<Spot<'_>> {
         loop {

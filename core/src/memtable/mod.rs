@@ -220,6 +220,16 @@ impl Memtable {
         self.entries.load(Ordering::Relaxed)
     }
 
+    /// How many entries have user keys in `[start, end)`, where `None` is no bound. Entries that are being inserted
+    /// may be counted or not.
+    ///
+    /// Cost: a search for each bound, and a step for about every fifty entries between them.
+    pub(crate) fn entries_between(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> u64 {
+        let before = |key| Cut::before(KeyRef::new(key, Trailer::NEWEST));
+        let (start, end) = (start.map(before), end.map(before));
+        self.index.count_between(start.as_ref(), end.as_ref())
+    }
+
     /// Whether no entry was inserted or is about to be.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries() == 0

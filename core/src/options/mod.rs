@@ -359,6 +359,60 @@ impl TransactionOptions {
     }
 }
 
+/// Which entries a count counts, besides the range of keys.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+/// use aidb::CountOptions;
+/// use std::ops::ControlFlow;
+///
+/// let snapshot = db.snapshot()?;
+/// db.put(b"fruit", b"apple")?;
+/// let options = CountOptions::new().snapshot(&snapshot);
+/// let before = db.count_with(None, None, &options, &mut |_| ControlFlow::Continue(()))?;
+/// assert_eq!((before, db.count(None, None)?), (0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct CountOptions<'a> {
+    /// Count as of this snapshot. Default: as of now.
+    pub snapshot: Option<&'a Snapshot>,
+    /// Count only keys that start with these bytes. Default: none.
+    pub prefix: Option<&'a [u8]>,
+    /// Keep blocks read from disk in the block cache. Default: false.
+    pub fill_cache: bool,
+}
+
+impl<'a> CountOptions<'a> {
+    /// The defaults.
+    pub fn new() -> CountOptions<'a> {
+        CountOptions::default()
+    }
+
+    /// Sets [`CountOptions::snapshot`].
+    #[must_use]
+    pub fn snapshot(mut self, snapshot: impl Into<Option<&'a Snapshot>>) -> CountOptions<'a> {
+        self.snapshot = snapshot.into();
+        self
+    }
+
+    /// Sets [`CountOptions::prefix`].
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Option<&'a [u8]>>) -> CountOptions<'a> {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets [`CountOptions::fill_cache`].
+    #[must_use]
+    pub fn fill_cache(mut self, fill_cache: bool) -> CountOptions<'a> {
+        self.fill_cache = fill_cache;
+        self
+    }
+}
+
 /// What a cursor or iterator walks, and how.
 ///
 /// Bounds are user keys. With `prefix` and bounds both set, an entry must satisfy both.
@@ -391,7 +445,8 @@ pub struct IterOptions {
     pub reverse: bool,
     /// Show keys. Default: true; without them `key` is empty.
     pub keys: bool,
-    /// Show values. Default: true; without them `value` is empty.
+    /// Show values. Default: true; without them `value` is empty, and the walk copies none and touches those in
+    /// memory not at all. A block read from disk is still read whole.
     pub values: bool,
     /// Keep blocks read from disk in the block cache. Default: true.
     pub fill_cache: bool,

@@ -412,6 +412,21 @@ impl Table {
         self.index.handle(block).offset
     }
 
+    /// About which part of the table has user keys in `[start, end)`: bytes of data blocks, and of all data blocks.
+    /// A bound is taken to lie in the middle of its block; `None` is before the first or after the last block.
+    pub(crate) fn approximate_part(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> (u64, u64) {
+        let middle = |user_key: &[u8]| {
+            let block = self.index.find(KeyRef::new(user_key, Trailer::NEWEST));
+            let handle = self.index.handle(block);
+            handle.offset + handle.length / 2
+        };
+        let (first, last) = (self.index.handle(0), self.index.handle(self.blocks() - 1));
+        let data_end = last.offset + last.length;
+        let from = start.map_or(first.offset, middle);
+        let to = end.map_or(data_end, middle);
+        (to.saturating_sub(from), data_end - first.offset)
+    }
+
     /// The bytes of memory that the open table takes besides its cached blocks.
     pub(crate) fn memory(&self) -> usize {
         let filter = self.filter.as_ref().map_or(0, Filter::memory);

@@ -182,6 +182,12 @@ pub enum Operation {
         upper: Option<Vec<u8>>,
         from_the_back: Vec<bool>,
     },
+    /// Counts the entries of a range, and estimates how many there are.
+    Count {
+        walk: Walk,
+        snapshot: Option<usize>,
+        fill_cache: bool,
+    },
     Flush,
     Compact {
         start: Option<Vec<u8>>,
@@ -215,7 +221,7 @@ pub enum Operation {
 }
 
 /// The names that [`Operation::name`] returns.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 33] = [
     "put",
     "delete",
     "batch",
@@ -233,6 +239,7 @@ pub const NAMES: [&str; 32] = [
     "move a cursor",
     "drop a cursor",
     "iterate",
+    "count",
     "flush",
     "compact_range",
     "background step",
@@ -273,6 +280,7 @@ impl Operation {
             Operation::MoveCursor { .. } => "move a cursor",
             Operation::DropCursor(_) => "drop a cursor",
             Operation::Iterate { .. } => "iterate",
+            Operation::Count { .. } => "count",
             Operation::Flush => "flush",
             Operation::Compact { .. } => "compact_range",
             Operation::BackgroundSteps(_) => "background step",
@@ -619,8 +627,16 @@ impl Drawer {
                 entries: self.entries(25),
                 sync: self.sync(),
             },
-            440..530 => Operation::Get {
+            440..520 => Operation::Get {
                 key: self.key(),
+                snapshot: self.slot(3),
+                fill_cache: self.random.one_in(2),
+            },
+            520..530 => Operation::Count {
+                walk: Walk {
+                    reverse: false,
+                    ..self.walk()
+                },
                 snapshot: self.slot(3),
                 fill_cache: self.random.one_in(2),
             },

@@ -8,16 +8,17 @@
 //! * RUN-3  An answer without an error is right, whatever else failed.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{Fill, Model, ModelCursor, Random, Walk, shown, stem_of};
 use aidb::env::{Call, Env, FaultEnv, MemEnv, OsEnv};
 use aidb::{
-    Chunk, Cursor, DB, Error, ErrorKind, IterOptions, Options, ReadOptions, Remembered,
-    SequenceNumber, Snapshot, WriteBatch, WriteOptions,
+    Chunk, CountOptions, Cursor, DB, Error, ErrorKind, IterOptions, Options, ReadOptions,
+    Remembered, SequenceNumber, Snapshot, WriteBatch, WriteOptions,
 };
 
 use super::compare::{
@@ -237,6 +238,10 @@ pub struct Run {
     cursors: Vec<OpenCursor>,
     transactions: Vec<OpenTransaction>,
     checkpoints: u64,
+    /// Every key of a write, whether it succeeded or not.
+    written: HashSet<Vec<u8>>,
+    /// Each of them was put once, and none was deleted.
+    has_only_new_keys: bool,
     answers: Vec<u64>,
     tally: Tally,
 }
@@ -307,6 +312,8 @@ impl Run {
             cursors: Vec::new(),
             transactions: Vec::new(),
             checkpoints: 0,
+            written: HashSet::new(),
+            has_only_new_keys: true,
             answers: Vec::new(),
             tally: Tally::default(),
         }
@@ -471,6 +478,11 @@ impl Run {
                 upper,
                 from_the_back,
             } => self.iterate(db, lower, upper, from_the_back),
+            Operation::Count {
+                walk,
+                snapshot,
+                fill_cache,
+            } => self.count(db, walk, *snapshot, *fill_cache),
             Operation::Flush => self.durably("flush", || db.flush()),
             Operation::Compact { start, end } => self.durably("compact_range", || {
                 db.compact_range(start.as_deref(), end.as_deref())
@@ -586,6 +598,9 @@ impl Run {
         sync: bool,
         write: impl FnOnce() -> aidb::Result<SequenceNumber>,
     ) -> Checked<()> {
+        for (key, content) in entries {
+            self.has_only_new_keys &= self.written.insert(key.clone()) && content.is_some();
+        }
         let number = |outcome: aidb::Result<Snapshot>| self.sure("snapshot", outcome);
         let first = number(db.snapshot())?.sequence().0;
         if !entries.is_empty() {
@@ -890,6 +905,40 @@ impl Run {
         }
         self.answers.push(digest(front));
         Ok(())
+    }
+
+    fn count(
+        &mut self,
+        db: &DB,
+        walk: &Walk,
+        snapshot: Option<usize>,
+        fill_cache: bool,
+    ) -> Checked<()> {
+        let (start, end) = (walk.lower.as_deref(), walk.upper.as_deref());
+        let (snapshot, model) = self.at(snapshot);
+        let options = CountOptions::new()
+            .snapshot(snapshot.as_ref())
+            .prefix(walk.prefix.as_deref())
+            .fill_cache(fill_cache);
+        let counted = self.call("count", || {
+            db.count_with(start, end, &options, &mut |_| ControlFlow::Continue(()))
+        })?;
+        let expected = model.entries(walk).len() as u64;
+        if let Some(counted) = counted {
+            if counted != expected {
+                return Err(format!("{counted} entries counted, expected {expected}"));
+            }
+            self.answers.push(counted);
+        }
+        self.call("approximate_count", || db.approximate_count(start, end))?;
+        let all = self.call("approximate_count", || db.approximate_count(None, None))?;
+        let expected = self.possible().now().len() as u64;
+        match all {
+            Some(all) if self.has_only_new_keys && all != expected => Err(format!(
+                "about {all} entries, although nothing is hidden and there are {expected}"
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn checkpoint(&mut self, db: &DB, number: u64, read_only: bool, cut: u64) -> Checked<()> {

@@ -94,6 +94,8 @@ impl Handles {
             closed(db.flush()),
             closed(db.compact_range(None, None)),
             closed(db.approximate_size(Some(b"a"), Some(b"b"))),
+            closed(db.approximate_count(None, None)),
+            closed(db.count(None, None)),
             closed(db.stats()),
             closed(db.verify()),
             closed(db.checkpoint(dir.with_extension("of-a-child"))),

@@ -122,7 +122,9 @@ impl Cursor {
         );
         memory::room_ahead(CURSOR_PIECES, "a cursor")?;
         let merged = MergingIterator::new(sources(&superversion, tree.tables(), &options)?);
-        let stored = VisibleIterator::new(merged, sequence).with_alarm(tree.met());
+        let stored = VisibleIterator::new(merged, sequence)
+            .with_alarm(tree.met())
+            .copying_values(options.values);
         let entries = match overlay {
             None => Entries::Stored(stored),
             Some(overlay) => {
@@ -309,6 +311,40 @@ impl Cursor {
             }
             Ok(chunk.len())
         })
+    }
+
+    /// Counts the current entry and those after it in the cursor's order, until there are `most_entries` or those
+    /// outside of spans have at least `most_bytes` bytes, and moves past them. A new cursor starts at the first
+    /// entry. Touches no value. Returns the number counted; 0 only at the end.
+    pub(super) fn count_some(&mut self, most_entries: u32, most_bytes: usize) -> Result<u32> {
+        let stand = &mut self.stand;
+        self.lease.with(|walk| {
+            stand.status()?;
+            if stand.position == CursorPosition::New {
+                stand.first(walk)?;
+            }
+            let (mut counted, mut bytes) = (0, 0);
+            while stand.valid() && counted < most_entries && bytes < most_bytes {
+                if let (None, Some(walk)) = (&stand.span, &walk) {
+                    let (key, value) = walk.entries.entry();
+                    bytes += key.len() + value.len();
+                }
+                counted += 1;
+                effort::pass_over(counted)?;
+                stand.next(walk)?;
+            }
+            Ok(counted)
+        })
+    }
+
+    /// The bounds of the walk, the prefix included.
+    pub(super) fn bounds(&self) -> (Option<&[u8]>, Option<&[u8]>) {
+        let IterOptions {
+            lower_bound,
+            upper_bound,
+            ..
+        } = &self.stand.options;
+        (lower_bound.as_deref(), upper_bound.as_deref())
     }
 }
 

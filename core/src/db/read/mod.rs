@@ -3,6 +3,7 @@
 //! Locks: the list of holds, then a cursor's hold, then those of the caches.
 
 pub use self::chunk::Chunk;
+pub use self::count::CountProgress;
 pub use self::cursor::Cursor;
 pub(super) use self::overlaid::{NoteRanges, Overlay};
 pub(super) use self::source::{READAHEAD_BYTES, sources};
@@ -17,6 +18,7 @@ use crate::sync::Arc;
 
 mod changes;
 mod chunk;
+mod count;
 mod cursor;
 mod entries;
 mod holds;

@@ -41,6 +41,7 @@ use crate::version::{FileNumbers, ObsoleteFiles, Version, VersionSet};
 
 mod compact;
 mod early_seals;
+mod estimate;
 mod files;
 mod flush;
 mod install;

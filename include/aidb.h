@@ -71,6 +71,7 @@
 /* The defaults: aidb_write_options options = AIDB_WRITE_OPTIONS_INIT; */
 #define AIDB_WRITE_OPTIONS_INIT { sizeof(aidb_write_options), 0, 0, NULL }
 #define AIDB_READ_OPTIONS_INIT { sizeof(aidb_read_options), NULL, 1, 0 }
+#define AIDB_COUNT_OPTIONS_INIT { sizeof(aidb_count_options), NULL, NULL, 0, 0, 0 }
 #define AIDB_ITER_OPTIONS_INIT \
   { sizeof(aidb_iter_options), NULL, NULL, 0, NULL, 0, NULL, 0, 0, 1, 1, 1 }
 
@@ -237,10 +238,41 @@ typedef struct {
 } aidb_read_options;
 
 /**
- * aidb_verify calls this about once per MiB, on the thread that verifies, with its progress in bytes. Return 0
- * to continue, anything else to stop. The callback may use the database, and close it.
+ * aidb_verify calls this about once per MiB, with its progress in bytes; aidb_count after many entries, with its
+ * progress in entries. It is called on the thread that made the call. Return 0 to continue, anything else to stop.
+ * The callback may use the database, and close it.
  */
-typedef int32_t (*aidb_progress_callback)(void *context, uint64_t bytes_done, uint64_t bytes_total);
+typedef int32_t (*aidb_progress_callback)(void *context, uint64_t done, uint64_t total);
+
+/**
+ * Which entries aidb_count counts, besides the range of keys. Start from AIDB_COUNT_OPTIONS_INIT.
+ */
+typedef struct {
+    /**
+     * sizeof(aidb_count_options)
+     */
+    size_t struct_size;
+    /**
+     * Count in the database as this snapshot sees it; NULL (the default) as it is now.
+     */
+    const aidb_snapshot *snapshot;
+    /**
+     * Count only keys that start with these bytes; NULL (the default) for all.
+     */
+    const void *prefix;
+    /**
+     * Its length.
+     */
+    size_t prefix_len;
+    /**
+     * Keep blocks read from disk in the block cache; 0 by default.
+     */
+    int32_t fill_cache;
+    /**
+     * 0
+     */
+    int32_t reserved;
+} aidb_count_options;
 
 /**
  * The callback of aidb_batch_iterate for a put. It must return normally: no longjmp, no exception.
@@ -706,6 +738,51 @@ aidb_status aidb_repair(const char *path,
                         bool *is_ok_out,
                         char **report_out,
                         aidb_error **error);
+
+/**
+ * About how many entries have keys in [start, end); 0 if `end` is not after `start`. Of now: snapshots do not
+ * count. It reads no data block: it adds up what tables and memtables state about themselves, and subtracts one
+ * entry for each tombstone. A table that is partly in the range counts in proportion to its bytes that are; in a
+ * memtable the entries in the range are counted. Exact for everything if no key was overwritten or deleted.
+ * Otherwise each overwritten version that is not compacted away makes it up to one too large, and each tombstone
+ * of an absent key one too small; and a table that is partly in the range may be off by the entries of a data
+ * block for each bound. Cost: microseconds, plus one for about every thousand entries of memtables in the range.
+ *
+ * @param start, end  NULL means no bound; they may have any length
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION
+ */
+aidb_status aidb_approximate_count(const aidb_db *db,
+                                   const void *start,
+                                   size_t start_len,
+                                   const void *end,
+                                   size_t end_len,
+                                   uint64_t *count_out,
+                                   aidb_error **error);
+
+/**
+ * How many entries have keys in [start, end), at one point in the order of writes; 0 if `end` is not after
+ * `start`. Exact: it walks all of them, like an iterator without keys and values. It copies no value, and those in
+ * memory are not touched; a block that is not in the cache is read and checked as a whole, with the values in it.
+ * If `progress` ends it, the result is what was counted so far.
+ *
+ * @param start, end  NULL means no bound; they may have any length
+ * @param options     NULL for the defaults
+ * @param progress    called with the entries counted and about how many there are, after about every 65,536
+ *                    entries, earlier if they are large, and at the end; may be NULL
+ * @param context     passed to `progress`
+ * @return AIDB_OK; AIDB_INVALID_ARGUMENT, also for a snapshot of another database; AIDB_CLOSED, also if the
+ *         database is closed during the call; AIDB_IO or AIDB_CORRUPTION
+ */
+aidb_status aidb_count(const aidb_db *db,
+                       const void *start,
+                       size_t start_len,
+                       const void *end,
+                       size_t end_len,
+                       const aidb_count_options *options,
+                       aidb_progress_callback progress,
+                       void *context,
+                       uint64_t *count_out,
+                       aidb_error **error);
 
 /**
  * The bytes of the value; aidb_pinned_len is their number; not zero-terminated. Valid until the value is

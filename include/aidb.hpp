@@ -181,6 +181,13 @@ struct ReadOptions {
   bool fill_cache = true;
 };
 
+struct CountOptions {
+  // As for ReadOptions.
+  const Snapshot* snapshot = nullptr;
+  std::optional<std::string_view> prefix{};
+  bool fill_cache = false;
+};
+
 struct IterOptions {
   // As for ReadOptions.
   const Snapshot* snapshot = nullptr;
@@ -346,6 +353,9 @@ struct Report {
   std::string json;
 };
 
+// Called with how much is done, and how much there is in all; returns whether to continue.
+using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
+
 // An open database. Its destructor closes it but cannot report a failure; call close() to see one.
 class DB {
  public:
@@ -508,6 +518,41 @@ class DB {
                                 end ? end->size() : 0, &size, check.out()));
     return size;
   }
+  // About how many entries have keys in [start, end); a missing bound means no limit on that side. aidb.h says how
+  // far off it can be.
+  std::uint64_t approximate_count(std::optional<std::string_view> start = std::nullopt,
+                                  std::optional<std::string_view> end = std::nullopt) const {
+    detail::Check check;
+    std::uint64_t count = 0;
+    check(aidb_approximate_count(handle_.get(), start ? detail::data(*start) : nullptr,
+                                 start ? start->size() : 0, end ? detail::data(*end) : nullptr,
+                                 end ? end->size() : 0, &count, check.out()));
+    return count;
+  }
+  // How many entries have keys in [start, end), at one point in the order of writes; a missing bound means no limit
+  // on that side. `progress(counted, approximate_total)` returns whether to continue; if not, the result is what was
+  // counted so far. If it throws, the count ends and rethrows the exception here.
+  std::uint64_t count(std::optional<std::string_view> start = std::nullopt,
+                      std::optional<std::string_view> end = std::nullopt, CountOptions options = {},
+                      const Progress& progress = nullptr) const {
+    aidb_count_options c = AIDB_COUNT_OPTIONS_INIT;
+    c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
+    if (options.prefix) {
+      c.prefix = detail::data(*options.prefix);
+      c.prefix_len = options.prefix->size();
+    }
+    c.fill_cache = options.fill_cache;
+    Told told{progress};
+    detail::Check check;
+    std::uint64_t count = 0;
+    const Status status =
+        aidb_count(handle_.get(), start ? detail::data(*start) : nullptr, start ? start->size() : 0,
+                   end ? detail::data(*end) : nullptr, end ? end->size() : 0, &c, told.callback(), &told,
+                   &count, check.out());
+    told.rethrow();
+    check(status);
+    return count;
+  }
   // The report with this name; empty for an unknown name.
   std::optional<std::string> property(const std::string& name) const {
     detail::Check check;
@@ -526,29 +571,14 @@ class DB {
   // Checks every byte on disk, and that reads find what is there. `progress(bytes_done, bytes_total)` returns
   // whether to continue; if it throws, the verification ends and rethrows the exception here. Damage is in
   // the report, not thrown.
-  Report verify(const std::function<bool(std::uint64_t, std::uint64_t)>& progress = nullptr) const {
-    struct Context {
-      const std::function<bool(std::uint64_t, std::uint64_t)>* progress;
-      std::exception_ptr thrown;
-    } context{&progress, nullptr};
-    const auto call = [](void* raw, std::uint64_t done, std::uint64_t total) -> std::int32_t {
-      Context& into = *static_cast<Context*>(raw);
-      try {
-        return (*into.progress)(done, total) ? 0 : 1;
-      } catch (...) {
-        into.thrown = std::current_exception();
-        return 1;
-      }
-    };
+  Report verify(const Progress& progress = nullptr) const {
+    Told told{progress};
     detail::Check check;
     bool is_ok = false;
     char* json = nullptr;
-    const Status status = aidb_verify(handle_.get(), progress ? +call : nullptr, &context, &is_ok, &json,
-                                      check.out());
-    if (context.thrown) {
-      aidb_free(json);
-      std::rethrow_exception(context.thrown);
-    }
+    const Status status = aidb_verify(handle_.get(), told.callback(), &told, &is_ok, &json, check.out());
+    if (told.thrown) aidb_free(json);
+    told.rethrow();
     check(status);
     return Report{is_ok, detail::text(json)};
   }
@@ -576,6 +606,24 @@ class DB {
   aidb_db* handle() const noexcept { return handle_.get(); }
 
  private:
+  // Calls a Progress from C, and keeps the exception that it throws.
+  struct Told {
+    const Progress& progress;
+    std::exception_ptr thrown{};
+    aidb_progress_callback callback() const noexcept { return progress ? &call : nullptr; }
+    void rethrow() const {
+      if (thrown) std::rethrow_exception(thrown);
+    }
+    static std::int32_t call(void* raw, std::uint64_t done, std::uint64_t total) {
+      Told& told = *static_cast<Told*>(raw);
+      try {
+        return told.progress(done, total) ? 0 : 1;
+      } catch (...) {
+        told.thrown = std::current_exception();
+        return 1;
+      }
+    }
+  };
   static aidb_write_options c_options(WriteOptions options, std::uint64_t* sequence) noexcept {
     aidb_write_options c = AIDB_WRITE_OPTIONS_INIT;
     c.sync = options.sync;

@@ -9,7 +9,7 @@
 //! * `cancel.rs`  `pthread_cancel` waits for the end of a call
 //! * `ptr.rs`     checks of pointers, lengths and strings; buffers from malloc
 //! * a file per C noun: `db`, `options`, `batch`, `snapshot`, `iterator`, `pinned`, `error`,
-//!   `status`; and `report` for checkpoint, verify and repair
+//!   `status`; `report` for checkpoint, verify and repair; and `count`
 //!
 //! * FFI-1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
 //! * FFI-2  Every exported function runs inside `guard.rs`, except those that return a constant or free memory.
@@ -33,6 +33,8 @@ mod options;
 mod db;
 
 mod report;
+
+mod count;
 
 mod pinned;
 

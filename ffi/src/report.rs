@@ -11,10 +11,11 @@ use crate::options::options_or_default;
 use crate::ptr::{Buffer, path};
 use crate::status::aidb_status;
 
-/// aidb_verify calls this about once per MiB, on the thread that verifies, with its progress in bytes. Return 0
-/// to continue, anything else to stop. The callback may use the database, and close it.
+/// aidb_verify calls this about once per MiB, with its progress in bytes; aidb_count after many entries, with its
+/// progress in entries. It is called on the thread that made the call. Return 0 to continue, anything else to stop.
+/// The callback may use the database, and close it.
 pub type aidb_progress_callback =
-    Option<unsafe extern "C" fn(context: *mut c_void, bytes_done: u64, bytes_total: u64) -> i32>;
+    Option<unsafe extern "C" fn(context: *mut c_void, done: u64, total: u64) -> i32>;
 
 /// Makes a consistent copy in another directory, which must be missing, empty, or an incomplete copy, while reads
 /// and writes go on. The copy contains every write acknowledged before the call, is a database of its own, and is

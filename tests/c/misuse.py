@@ -10,7 +10,7 @@ import re
 import sys
 
 HANDLES = ("db", "options", "batch", "snapshot", "iterator", "pinned", "error")
-STRUCTS = ("write_options", "read_options", "iter_options")
+STRUCTS = ("write_options", "read_options", "iter_options", "count_options")
 # By type; a type ending in ? is looked up together with the argument's name.
 KINDS = {
     "const char*": "TEXT",

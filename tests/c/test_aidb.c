@@ -526,6 +526,47 @@ static void test_reports(aidb_db *db) {
           aidb_approximate_size(db, "a", 1, "b", 1, NULL, &error));
 }
 
+static int32_t stop_at_once(void *context, uint64_t counted, uint64_t total) {
+    CHECK(counted <= total);
+    *(uint64_t *)context = counted;
+    return 1;
+}
+
+static void test_counts(aidb_db *db) {
+    uint64_t all = 0, some = 0, about = 0, told = 0;
+    aidb_count_options options = AIDB_COUNT_OPTIONS_INIT;
+    aidb_snapshot *snapshot = NULL;
+    OK(aidb_count(db, NULL, 0, NULL, 0, NULL, NULL, NULL, &all, &error));
+    OK(aidb_count(db, "m:", 2, "m;", 2, NULL, NULL, NULL, &some, &error));
+    CHECK(some > 0 && some < all);
+    options.prefix = "m:";
+    options.prefix_len = 2;
+    OK(aidb_count(db, NULL, 0, NULL, 0, &options, NULL, NULL, &about, &error));
+    CHECK(about == some);
+    OK(aidb_approximate_count(db, "m:", 2, "m;", 2, &about, &error));
+    CHECK(about > 0);
+    OK(aidb_approximate_count(db, "b", 1, "a", 1, &about, &error));
+    CHECK(about == 0);
+    OK(aidb_count(db, "b", 1, "a", 1, NULL, NULL, NULL, &about, &error));
+    CHECK(about == 0);
+    OK(aidb_snapshot_create(db, &snapshot, &error));
+    put(db, "m:counted", "1");
+    options.snapshot = snapshot;
+    OK(aidb_count(db, NULL, 0, NULL, 0, &options, stop_at_once, &told, &about, &error));
+    CHECK(about == some && told == some);
+    options.snapshot = NULL;
+    OK(aidb_count(db, NULL, 0, NULL, 0, &options, NULL, NULL, &about, &error));
+    CHECK(about == some + 1);
+    OK(aidb_delete(db, "m:counted", 9, NULL, &error));
+    options.snapshot = snapshot;
+    aidb_snapshot_release(snapshot);
+    FAILS(AIDB_CLOSED, "", aidb_count(db, NULL, 0, NULL, 0, &options, NULL, NULL, &about, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "count_out is NULL",
+          aidb_count(db, NULL, 0, NULL, 0, NULL, NULL, NULL, NULL, &error));
+    FAILS(AIDB_INVALID_ARGUMENT, "count_out is NULL",
+          aidb_approximate_count(db, NULL, 0, NULL, 0, NULL, &error));
+}
+
 static int32_t count_progress(void *context, uint64_t done, uint64_t total) {
     ++*(int *)context;
     return done > total;
@@ -1005,6 +1046,7 @@ int main(int argc, char **argv) {
     test_iterators(db);
     test_next_many(db);
     test_reports(db);
+    test_counts(db);
     test_copies(db);
     test_empty_path(db);
     test_schemes(db);

@@ -154,6 +154,31 @@ void test_maintenance(aidb::DB& db, const std::string& path) {
   CHECK(db.approximate_size("", "zzz") > 0);
   CHECK(db.approximate_size() >= db.approximate_size("", "zzz"));
   CHECK(db.approximate_size(std::nullopt, "") == 0);
+  const std::uint64_t all = db.count();
+  CHECK(all > 0 && db.count("", "zzz") == all && db.count("b", "a") == 0 && db.approximate_count() == all);
+  CHECK(db.approximate_count("i", "j") > 0 && db.approximate_count(std::nullopt, "") == 0);
+  {
+    aidb::Snapshot before = db.snapshot();
+    db.put("i/counted", "");
+    aidb::CountOptions options;
+    options.prefix = "i";
+    const std::uint64_t with = db.count(std::nullopt, std::nullopt, options);
+    options.snapshot = &before;
+    std::uint64_t told = 0;
+    CHECK(db.count({}, {}, options, [&](std::uint64_t counted, std::uint64_t total) {
+      told = counted;
+      return counted < total;
+    }) == told);
+    CHECK(told + 1 == with && with == db.count("i", "j"));
+    bool passed_on = false;
+    try {
+      db.count({}, {}, {}, [](std::uint64_t, std::uint64_t) -> bool { throw 7; });
+    } catch (int seven) {
+      passed_on = seven == 7;
+    }
+    CHECK(passed_on);
+    db.erase("i/counted");
+  }
   CHECK(thrown([] { aidb::DB remote("aidb://host/db"); }) == AIDB_UNSUPPORTED);
   CHECK(db.stats_json().front() == '{');
   CHECK(!db.property("no such property"));

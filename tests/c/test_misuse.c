@@ -22,7 +22,7 @@ enum kind {
     /* Handles first. */
     DB, OPTIONS, BATCH, SNAPSHOT, ITERATOR, PINNED, ERROR, HANDLES,
     TEXT, BYTES, KEYS, LENGTHS, PLACES, ENTRIES, SPACE, LENGTH, NUMBER,
-    WRITE_OPTIONS, READ_OPTIONS, ITER_OPTIONS,
+    WRITE_OPTIONS, READ_OPTIONS, ITER_OPTIONS, COUNT_OPTIONS,
     BUFFER_OUT, DB_OUT, SNAPSHOT_OUT, ITERATOR_OUT, PINNED_OUT, ERROR_OUT,
     ON_PROGRESS, ON_PUT, ON_DELETE
 };
@@ -30,7 +30,7 @@ enum kind {
 #define NO_STATUS (-1)
 /* Every byte of a place to which no call has written. */
 #define UNTOUCHED 0xa5
-#define MAX_ARGUMENTS 10
+#define MAX_ARGUMENTS 11
 
 union value {
     void *pointer;
@@ -134,6 +134,7 @@ static struct {
     aidb_write_options write_options;
     aidb_read_options read_options;
     aidb_iter_options iter_options;
+    aidb_count_options count_options;
     size_t wrong_struct[16];
 } at;
 
@@ -141,6 +142,7 @@ static union value right(enum kind kind, int index) {
     static const aidb_write_options write_options = AIDB_WRITE_OPTIONS_INIT;
     static const aidb_read_options read_options = AIDB_READ_OPTIONS_INIT;
     static const aidb_iter_options iter_options = AIDB_ITER_OPTIONS_INIT;
+    static const aidb_count_options count_options = AIDB_COUNT_OPTIONS_INIT;
     union value value;
     int key;
     memset(&value, 0, sizeof value);
@@ -172,6 +174,10 @@ static union value right(enum kind kind, int index) {
     case ITER_OPTIONS:
         at.iter_options = iter_options;
         value.pointer = &at.iter_options;
+        break;
+    case COUNT_OPTIONS:
+        at.count_options = count_options;
+        value.pointer = &at.count_options;
         break;
     case ERROR_OUT: value.pointer = &at.error; break;
     case ON_PROGRESS: value.on_progress = on_progress; break;
@@ -322,6 +328,12 @@ static void misuse_struct(const struct function *function, int index, enum kind 
             at.wrong_struct[each] = 0;
         }
     }
+    if (kind == COUNT_OPTIONS) {
+        /* Such a prefix. */
+        at.wrong_struct[3] = 5;
+        CHECK(misuse(function, index, wrong) == AIDB_INVALID_ARGUMENT);
+        at.wrong_struct[3] = 0;
+    }
 }
 
 static void misuse_everything(void) {
@@ -349,7 +361,7 @@ static void misuse_everything(void) {
                 }
             } else if (kind != NUMBER) {
                 misuse(function, index, wrong);
-                if (kind >= WRITE_OPTIONS && kind <= ITER_OPTIONS) misuse_struct(function, index, kind);
+                if (kind >= WRITE_OPTIONS && kind <= COUNT_OPTIONS) misuse_struct(function, index, kind);
             }
         }
     }

@@ -291,6 +291,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "ffi/src",
         &[
+            "count",
             "batch db error iterator report snapshot",
             "options pinned version",
             "guard",

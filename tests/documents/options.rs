@@ -8,7 +8,9 @@
 use std::fmt::Debug;
 use std::fs;
 
-use aidb::{Accepts, Compression, Declared, IterOptions, Options, ReadOptions, WriteOptions};
+use aidb::{
+    Accepts, Compression, CountOptions, Declared, IterOptions, Options, ReadOptions, WriteOptions,
+};
 
 use crate::{read, root};
 
@@ -292,12 +294,13 @@ fn fields(options: impl Debug) -> Vec<(String, String)> {
     fields.collect()
 }
 
-/// The options of writes, reads and iterators in core.
-fn calls() -> [(&'static str, Vec<(String, String)>); 3] {
+/// The options of writes, reads, iterators and counts in core.
+fn calls() -> [(&'static str, Vec<(String, String)>); 4] {
     [
         ("Write", fields(WriteOptions::new())),
         ("Read", fields(ReadOptions::new())),
         ("Iter", fields(IterOptions::new())),
+        ("Count", fields(CountOptions::new())),
     ]
 }
 
@@ -377,7 +380,7 @@ fn cpp_has_the_options_of_each_call_with_the_same_defaults() {
 #[test]
 fn node_has_the_options_of_each_call_with_the_same_defaults() {
     let types = read(TYPES);
-    let [(_, write), (_, read), _] = calls();
+    let [(_, write), (_, read), ..] = calls();
     for (call, fields) in [("Write", write), ("Read", read)] {
         let interface = format!("export interface {call}Options {{\n");
         let inside = types.split(&interface).nth(1).unwrap();
@@ -417,7 +420,7 @@ fn python(default: &str) -> &str {
 #[test]
 fn python_has_the_options_of_each_call_with_the_same_defaults() {
     let stubs = read(STUBS) + &read(AIO);
-    let [(_, write), (_, read), (_, iter)] = calls();
+    let [(_, write), (_, read), (_, iter), _] = calls();
     for (methods, options) in [
         (["put", "delete", "write_batch"].as_slice(), write),
         (&["get", "get_many", "get_view", "raw_iterator"], read),

@@ -420,11 +420,12 @@ fn python(default: &str) -> &str {
 #[test]
 fn python_has_the_options_of_each_call_with_the_same_defaults() {
     let stubs = read(STUBS) + &read(AIO);
-    let [(_, write), (_, read), (_, iter), _] = calls();
+    let [(_, write), (_, read), (_, iter), (_, count)] = calls();
     for (methods, options) in [
         (["put", "delete", "write_batch"].as_slice(), write),
         (&["get", "get_many", "get_view", "raw_iterator"], read),
         (&["iterator"], iter),
+        (&["count"], count),
     ] {
         for method in methods {
             // The methods of a database. Those of a batch take no options.

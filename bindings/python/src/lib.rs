@@ -14,13 +14,15 @@
 //!
 //! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what
 //! can be written too, and a prefixed view); `batch.rs`, `snapshot.rs`; `reader.rs` (what a database, a snapshot and
-//! a prefixed view share) over `view.rs`; `iterator.rs` over `walk.rs`, and `raw_iterator.rs`; `store.rs`, which
-//! keeps a database open. Under them the conversions `report.rs`, `options.rs`, `bytes.rs`, `errors.rs`; `mutex.rs`
-//! is the lock of handles, `patience.rs` the wait that an interrupt or a cancellation ends, with `helper.rs`, the
-//! thread that does the work, and `pace.rs`, which tells when that is not worth it.
+//! a prefixed view share) over `count.rs` and `view.rs`; `iterator.rs` over `walk.rs`, and `raw_iterator.rs`;
+//! `store.rs`, which keeps a database open. Under them the conversions `report.rs`, `options.rs`, `bytes.rs`,
+//! `errors.rs`; `mutex.rs` is the lock of handles, `progress.rs` tells Python how far a call is, `patience.rs` is the
+//! wait that an interrupt or a cancellation ends, with `helper.rs`, the thread that does the work, and `pace.rs`,
+//! which tells when that is not worth it.
 
 mod batch;
 mod bytes;
+mod count;
 mod db;
 mod errors;
 mod helper;
@@ -29,6 +31,7 @@ mod mutex;
 mod options;
 mod pace;
 mod patience;
+mod progress;
 mod raw_iterator;
 mod reader;
 mod report;

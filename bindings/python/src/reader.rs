@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyMemoryView};
 
 use crate::bytes::{BytesLike, ValueBuffer, to_python, value_to_python};
+use crate::count;
 use crate::errors::{caught, to_python as error_to_python};
 use crate::iterator::{Iterator, Shown};
 use crate::patience::{brief_or, detached, lengthy, look};
@@ -247,6 +248,30 @@ impl Reader {
         let db = Arc::clone(&self.view.store);
         let cursor = detached(py, || db.cursor(options))?;
         Ok(RawIterator::new(db, self.view.prefix.clone(), cursor))
+    }
+
+    /// Returns how many entries have keys from `start` to `stop` (`None`: no bound; `stop` itself excluded) and begin
+    /// with `prefix`, at one point in the sequence of writes; 0 if `stop` is not after `start`.
+    ///
+    /// Exact: it walks all of them, like an iterator without keys and values. It copies no value, and those in memory
+    /// are not touched; a block that is not in the cache is read and checked as a whole, with the values in it, and
+    /// with `fill_cache` stays in the cache. Bounds may have any length. `progress(counted, approximate_total)` is
+    /// called in this thread, after about every 65,536 entries, earlier if they are large, and at the end; if it
+    /// returns `False`, the result is what was counted so far, and an exception that it raises is passed on. Raises
+    /// `ClosedError` also if the database is closed during the call. Ctrl-C ends the count; if there is a `progress`,
+    /// when that is called.
+    #[pyo3(signature = (start=None, stop=None, *, prefix=None, fill_cache=false, progress=None))]
+    fn count(
+        &self,
+        py: Python<'_>,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
+        prefix: Option<BytesLike<'_>>,
+        fill_cache: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<u64> {
+        let range = (start, stop);
+        count::count(py, &self.view, range, prefix, fill_cache, progress)
     }
 
     fn __iter__(&self, py: Python<'_>) -> PyResult<Iterator> {

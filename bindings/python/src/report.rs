@@ -1,50 +1,27 @@
 //! `DB.verify` and `repair_db`: what they find, as dicts.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use aidb::{Damage, Loss, RepairReport, SequenceNumber, VerifyReport};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::options::{self, path_of};
-use crate::patience::{detached, interruptible, locking, look};
+use crate::patience::{interruptible, locking};
+use crate::progress::told;
 use crate::store::Store;
 
-/// Verifies `db`, and calls `progress(bytes_done, bytes_total)` from time to time. Passes on an exception that it
-/// raises, an interrupt from the keyboard, and a cancellation.
+/// Verifies `db`, and calls `progress(bytes_done, bytes_total)` from time to time.
 pub(crate) fn verify<'py>(
     py: Python<'py>,
     db: &Store,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let mut raised = None;
-    let report = detached(py, || {
-        db.verify_with(&mut |at| {
-            let goes_on = Python::attach(|py| {
-                look(py)?;
-                let Some(progress) = &progress else {
-                    return Ok(true);
-                };
-                let answer = progress.bind(py).call1((at.bytes_done, at.bytes_total))?;
-                // Only `False` itself ends it: a function without `return` does not.
-                Ok(!answer.is(PyBool::new(py, false)))
-            });
-            match goes_on {
-                Ok(true) => ControlFlow::Continue(()),
-                Ok(false) => ControlFlow::Break(()),
-                Err(error) => {
-                    raised = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-    });
-    match raised {
-        Some(error) => Err(error),
-        None => verify_report(py, &report?),
-    }
+    let report = told(py, progress, |tell| {
+        db.verify_with(&mut |at| tell(at.bytes_done, at.bytes_total))
+    })?;
+    verify_report(py, &report)
 }
 
 fn verify_report<'py>(py: Python<'py>, report: &VerifyReport) -> PyResult<Bound<'py, PyDict>> {

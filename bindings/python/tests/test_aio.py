@@ -32,11 +32,13 @@ def test_every_call_answers_as_the_plain_database_does(path):
                 await db.delete(b"a")
                 assert [entry async for entry in snapshot] == [(b"a", b"1"), (b"b", b"2")]
                 assert await snapshot.get(b"a") == b"1"
+                assert (await snapshot.count(), await db.count(), await db.count(prefix=b"c")) == (2, 1, 0)
             assert snapshot.closed and snapshot.sequence == 4
             assert [key async for key in db.iterator(reverse=True, include_value=False)] == [b"b"]
             await db.flush()
             await db.compact_range()
             assert await db.approximate_size(b"", b"z") > 0
+            assert await db.approximate_count() == await db.count(progress=lambda counted, total: None) == 1
             assert (await db.stats())["flushes"] >= 1
             assert await db.get_property("nonsense") is None
             with pytest.raises(TypeError):

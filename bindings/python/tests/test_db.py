@@ -95,6 +95,9 @@ def test_what_is_not_bytes_like_is_a_type_error(db, wrong):
         # None means no bound there.
         lambda: db.approximate_size(1 if wrong is None else wrong, b""),
         lambda: db.approximate_sizes((b"", 1 if wrong is None else wrong)),
+        lambda: db.approximate_count(b"", 1 if wrong is None else wrong),
+        lambda: db.count(1 if wrong is None else wrong),
+        lambda: db.count(prefix=1 if wrong is None else wrong),
     ):
         with pytest.raises(TypeError):
             call()
@@ -507,6 +510,8 @@ def test_close_is_final_repeatable_and_durable(path):
         lambda: db.flush(),
         lambda: db.compact_range(),
         lambda: db.approximate_size(b"", b"z"),
+        lambda: db.approximate_count(),
+        lambda: db.count(),
         lambda: db.get_property("aidb.stats"),
         lambda: db.stats(),
         lambda: list(db.prefixed_db(b"k")),

@@ -101,6 +101,7 @@ with aidb.open("x", block_size="4KiB", compression=None) as db:
     assert_type(next(db.iterator(reverse=True)), tuple[bytes, bytes])
     assert_type(next(db.iterator(include_key=False, include_value=False)), None)
     assert_type(db.snapshot().get(b"k"), bytes | None)
+    assert_type(db.count(b"a", progress=lambda counted, total: counted < 9), int)
     assert_type(db.get_property("x"), str | None)
     m: MutableMapping[bytes, bytes] = db.mapping()
     p: aidb.Writer = db.prefixed_db(bytearray(b"p"))

@@ -55,6 +55,9 @@ OPERATIONS = {
     "flush": lambda db: db.flush(),
     "compact_range": lambda db: db.compact_range(),
     "approximate_size": lambda db: db.approximate_size(b"", b"z"),
+    "approximate_count": lambda db: db.approximate_count(b"", b"z"),
+    "count": lambda db: db.count(),
+    "count with progress": lambda db: db.count(progress=lambda counted, total: None),
     "open and close": lambda db: aidb.open(db.name + "-other").close(),
 }
 

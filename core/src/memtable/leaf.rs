@@ -102,7 +102,7 @@ impl Leaf {
         let mut records = 0;
         while let Some(next) = leaf
             .next()
-            .filter(|_| !end.is_some_and(|end| !leaf.ends_before(end)))
+            .filter(|_| end.is_none_or(|end| leaf.ends_before(end)))
         {
             records += leaf.count();
             leaf = next;

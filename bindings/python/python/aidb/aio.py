@@ -14,8 +14,8 @@ Each database runs its calls on a few threads of its own, so the event loop neve
 results and errors are those of :class:`aidb.DB`. A `get` that needs only memory returns at once, without a thread;
 after 200 of those in a row the event loop gets a turn. If a task is cancelled, its call still runs to its end in its
 thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry. Long calls end with
-their task, or with the interpreter, as Ctrl-C ends them for :class:`aidb.DB`: ``verify``, ``get_many`` and the wait of
-``open`` stop; ``flush``, ``compact_range`` and ``checkpoint`` continue in the background until they are done or the
+their task, or with the interpreter, as Ctrl-C ends them for :class:`aidb.DB`: ``verify``, ``count``, ``get_many`` and the
+wait of ``open`` stop; ``flush``, ``compact_range`` and ``checkpoint`` continue in the background until they are done or the
 database is closed.
 """
 
@@ -150,6 +150,20 @@ class Reader:
         """Return the value stored under ``key`` as a read-only memoryview, or ``default``."""
         return await self._worker.run(self._reader.get_view, key, default, fill_cache=fill_cache)
 
+    async def count(
+        self,
+        start: Buffer | None = None,
+        stop: Buffer | None = None,
+        *,
+        prefix: Buffer | None = None,
+        fill_cache: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> int:
+        """Return how many entries there are, as :meth:`aidb.DB.count`; ``progress`` is called in another thread."""
+        return await self._worker.run_cancellable(
+            self._reader.count, start, stop, prefix=prefix, fill_cache=fill_cache, progress=progress
+        )
+
     def iterator(self, **keywords: Any) -> Iterator[Any]:
         """Return an asynchronous iterator over a range; the keywords are those of :meth:`aidb.DB.iterator`.
 
@@ -205,6 +219,12 @@ class DB(Reader):
     ) -> int:
         """Return about how many bytes of files the keys from ``start`` to ``stop`` take."""
         return await self._worker.run(self._reader.approximate_size, start, stop)
+
+    async def approximate_count(
+        self, start: Buffer | None = None, stop: Buffer | None = None
+    ) -> int:
+        """Return about how many entries have keys from ``start`` to ``stop``, as :meth:`aidb.DB.approximate_count`."""
+        return await self._worker.run(self._reader.approximate_count, start, stop)
 
     async def get_property(self, name: str) -> str | None:
         """Return the report with this name, or None for an unknown name."""

@@ -49,8 +49,7 @@ class Mapping(MutableMapping[bytes, bytes]):
         return self.db.iterator(reverse=True, include_value=False)
 
     def __len__(self) -> int:
-        with self.db.iterator(include_key=False, include_value=False) as entries:
-            return sum(1 for _ in entries)
+        return self.db.count()
 
     def items(self) -> ItemsView[bytes, bytes]:
         """Return a view of the pairs; each walk of it sees one point in time."""

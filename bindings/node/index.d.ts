@@ -491,6 +491,37 @@ export class AidbLevel<KDefault = string, VDefault = string>
   approximateSize<K = KDefault> (start: K | null | undefined, end: K | null | undefined, options: KeyOptions<K>): Promise<number>
 
   /**
+   * About how many entries have keys in `[start, end)`; a missing bound means no limit on that
+   * side; 0 if `end` is not after `start`. Of now: snapshots do not count.
+   *
+   * It reads no data block: it adds up what tables and memtables state about themselves, and
+   * subtracts one entry for each tombstone. A table that is partly in the range counts in
+   * proportion to its bytes that are; in a memtable the entries in the range are counted. Exact
+   * for everything if no key was overwritten or deleted. Otherwise each overwritten version that
+   * is not compacted away makes it up to one too large, and each tombstone of an absent key one
+   * too small; and a table that is partly in the range may be off by the entries of a data block
+   * for each bound.
+   *
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`.
+   */
+  approximateCount (start?: KDefault | null, end?: KDefault | null): Promise<number>
+  approximateCount<K = KDefault> (start: K | null | undefined, end: K | null | undefined, options: KeyOptions<K>): Promise<number>
+
+  /**
+   * How many entries have keys in `[start, end)`, at one point in the order of writes; a missing
+   * bound means no limit on that side; 0 if `end` is not after `start`.
+   *
+   * Exact: it walks all of them on a thread of its own, like an iterator without keys and values.
+   * It copies no value, and those in memory are not touched; a block that is not in the cache is
+   * read and checked as a whole, with the values in it. Closing the database waits for the count.
+   *
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_IO_ERROR`, `LEVEL_CORRUPTION`;
+   * `LEVEL_INVALID_ARGUMENT` for a snapshot of another database; `LEVEL_ABORTED` by its signal.
+   */
+  count (start?: KDefault | null, end?: KDefault | null): Promise<number>
+  count<K = KDefault> (start: K | null | undefined, end: K | null | undefined, options: CountOptions<K>): Promise<number>
+
+  /**
    * Compacts the keys in `[start, end)`: frees the space of deleted and overwritten entries
    * that no snapshot sees. A missing bound means no limit on that side. Resolves when the
    * result is durable.
@@ -551,4 +582,22 @@ export class AidbLevel<KDefault = string, VDefault = string>
 export interface KeyOptions<K> {
   /** The encoding of the keys. Default: the database's. */
   keyEncoding?: string | Transcoder.PartialEncoder<K> | undefined
+}
+
+/** Options of {@link AidbLevel.count}. */
+export interface CountOptions<K> extends KeyOptions<K> {
+  /** Count as of this snapshot. Default: as of the call. */
+  snapshot?: AbstractSnapshot | undefined
+
+  /** Keep blocks read from disk in the block cache. Default: `false`. */
+  fillCache?: boolean | undefined
+
+  /**
+   * Called now and then with the entries counted and about how many there are, and at the end; if
+   * it throws, the count rejects with that.
+   */
+  progress?: ((counted: number, approximateTotal: number) => void) | undefined
+
+  /** Ends the count, which rejects with `LEVEL_ABORTED`. */
+  signal?: AbortSignal | undefined
 }

@@ -11,7 +11,7 @@ const { checked } = require('./lib/checked')
 const { AbortError, LevelError } = require('./lib/errors')
 const { explaining } = require('./lib/explaining')
 const { Iterator, KeyIterator, ValueIterator } = require('./lib/iterator')
-const { Database, Verification, counting, mayAnswerAtOnce, port, submit, unwrap } = require('./lib/native')
+const { Database, Watch, counting, mayAnswerAtOnce, port, submit, unwrap } = require('./lib/native')
 const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
 const pool = require('./lib/pool')
@@ -68,9 +68,11 @@ class Level extends AbstractLevel {
       permanence: true,
       signals: { iterators: true },
       additionalMethods: {
+        approximateCount: true,
         approximateSize: true,
         checkpoint: true,
         compactRange: true,
+        count: true,
         flush: true,
         getProperty: true,
         stats: true,
@@ -292,6 +294,21 @@ class Level extends AbstractLevel {
     return this.#extra((number) => this.#native.approximateSize(number, from, to))
   }
 
+  async approximateCount (start, end, options) {
+    const [from, to] = [this.#bound(start, options), this.#bound(end, options)]
+    return this.#extra((number) => this.#native.approximateCount(number, from, to))
+  }
+
+  async count (start, end, options) {
+    const [from, to] = [this.#bound(start, options), this.#bound(end, options)]
+    const snapshot = Snapshot.native(options ?? {})
+    const fillCache = options?.fillCache === true
+
+    return this.#watched(options, (entries) => entries, (number, watch) => {
+      this.#native.count(number, from, to, fillCache, snapshot, watch)
+    })
+  }
+
   async compactRange (start, end, options) {
     const [from, to] = [this.#bound(start, options), this.#bound(end, options)]
     await this.#extra((number) => this.#native.compactRange(number, from, to))
@@ -307,6 +324,15 @@ class Level extends AbstractLevel {
   }
 
   async verify (options) {
+    const json = await this.#watched(options, (json) => JSON.parse(json).bytes, (number, watch) => {
+      this.#native.verify(number, watch)
+    })
+
+    return JSON.parse(json)
+  }
+
+  /** A call with the options `progress` and `signal`. `amount` is how much its answer says there was to do. */
+  async #watched (options, amount, start) {
     const { progress, signal } = options ?? {}
     if (progress !== undefined && typeof progress !== 'function') {
       throw new TypeError("The option 'progress' must be a function")
@@ -315,8 +341,8 @@ class Level extends AbstractLevel {
 
     let thrown
     let isOver = false
-    const verification = new Verification(progress && function (done, total) {
-      // The report may overtake progress calls, which then arrive after it.
+    const watch = new Watch(progress && function (done, total) {
+      // The answer may overtake progress calls, which then arrive after it.
       if (isOver) return
 
       try {
@@ -324,19 +350,18 @@ class Level extends AbstractLevel {
       } catch (err) {
         isOver = true
         thrown = { err }
-        verification.end()
+        watch.end()
       }
     })
-    const onAbort = () => verification.end()
+    const onAbort = () => watch.end()
     signal?.addEventListener('abort', onAbort)
 
     try {
-      const json = await this.#extra((number) => this.#native.verify(number, verification))
+      const answer = await this.#extra((number) => start(number, watch))
       if (thrown !== undefined) throw thrown.err
       if (signal?.aborted) throw new AbortError(signal.reason)
-      const report = JSON.parse(json)
-      if (progress !== undefined) progress(report.bytes, report.bytes)
-      return report
+      if (progress !== undefined) progress(amount(answer), amount(answer))
+      return answer
     } finally {
       isOver = true
       signal?.removeEventListener('abort', onAbort)

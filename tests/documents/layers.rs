@@ -269,7 +269,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "database",
             "iterator reader",
             "port",
-            "convert opened place pool snapshot verify",
+            "convert opened place pool snapshot watch",
         ],
     ),
     (

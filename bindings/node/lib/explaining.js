@@ -4,8 +4,8 @@ const { LevelError } = require('./errors')
 
 /** Calls that need an open database; those that return no promise throw. */
 const ASYNCHRONOUS = [
-  'approximateSize', 'checkpoint', 'clear', 'compactRange', 'del', 'flush', 'get', 'getMany', 'has', 'hasMany', 'put',
-  'stats', 'verify'
+  'approximateCount', 'approximateSize', 'checkpoint', 'clear', 'compactRange', 'count', 'del', 'flush', 'get',
+  'getMany', 'has', 'hasMany', 'put', 'stats', 'verify'
 ]
 const SYNCHRONOUS = ['getProperty', 'getSync', 'iterator', 'keys', 'snapshot', 'values']
 

@@ -22,7 +22,7 @@ if (!fs.existsSync(file)) {
   )
 }
 
-const { Port, Database, Verification } = require(file)
+const { Port, Database, Watch } = require(file)
 
 /**
  * The most operations that are answered between two turns of the event loop; an entry of an iterator counts a fifth.
@@ -188,7 +188,7 @@ function toError ([code, message, causeMessage, errno]) {
 
 exports.port = port
 exports.Database = Database
-exports.Verification = Verification
+exports.Watch = Watch
 exports.submit = submit
 exports.mayAnswerAtOnce = mayAnswerAtOnce
 exports.countedBefore = countedBefore

@@ -4,8 +4,8 @@ const { counting } = require('./native')
 
 /** The calls that return a promise; the method named by a symbol calls one of these. */
 const METHODS = [
-  'approximateSize', 'batch', 'checkpoint', 'clear', 'compactRange', 'deferAsync', 'del', 'flush', 'get',
-  'getMany', 'has', 'hasMany', 'put', 'stats', 'verify'
+  'approximateCount', 'approximateSize', 'batch', 'checkpoint', 'clear', 'compactRange', 'count', 'deferAsync', 'del',
+  'flush', 'get', 'getMany', 'has', 'hasMany', 'put', 'stats', 'verify'
 ]
 /** Calls that are answered when the status has changed; at once only if there is nothing to change. */
 const OF_STATUS = ['close', 'open']

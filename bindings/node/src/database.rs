@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aidb::{
-    DB, Error, IterOptions, Options, ReadOptions, Result, Value, WriteBatch, WriteOptions, copy_of,
+    CountOptions, CountProgress, DB, Error, IterOptions, Options, ReadOptions, Result, Value,
+    VerifyProgress, WriteBatch, WriteOptions, copy_of,
 };
 use napi::Env;
 use napi::bindgen_prelude::{Array, Either};
@@ -16,7 +17,7 @@ use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
 use crate::reader::{self, Reader};
 use crate::snapshot::Snapshot;
-use crate::verify::Verification;
+use crate::watch::Watch;
 
 /// `clear` deletes in batches of about this size, so that other writers get their turn and memory stays bounded.
 const CLEAR_ENTRIES: usize = 1000;
@@ -397,9 +398,9 @@ impl Database {
 
     /// Checks everything on disk. The report is the text of a JSON object.
     #[napi]
-    pub fn verify(&self, env: &Env, number: u32, verification: &Verification) -> napi::Result<()> {
+    pub fn verify(&self, env: &Env, number: u32, watch: &Watch) -> napi::Result<()> {
         let opened = Arc::clone(&self.opened);
-        let mut watch = verification.watch();
+        let mut watch = watch.watch(|at: VerifyProgress| (at.bytes_done, at.bytes_total));
         self.port.submit_apart(env, number, move || {
             Ok(Outcome::Text(
                 opened.get()?.verify_with(&mut watch)?.to_json(),
@@ -440,6 +441,49 @@ impl Database {
             let db = opened.get()?;
             let bytes = db.approximate_size(start?.as_deref(), end?.as_deref())?;
             Ok(Outcome::Number(bytes as f64))
+        })
+    }
+
+    /// About how many entries `[start, end)` has. Either bound may be missing.
+    #[napi]
+    pub fn approximate_count(
+        &self,
+        env: &Env,
+        number: u32,
+        start: Option<Bytes<'_>>,
+        end: Option<Bytes<'_>>,
+    ) -> napi::Result<()> {
+        let (start, end) = (start.map(owned).transpose(), end.map(owned).transpose());
+        let opened = Arc::clone(&self.opened);
+        self.port.submit(env, Lane::Read, number, move || {
+            let db = opened.get()?;
+            let entries = db.approximate_count(start?.as_deref(), end?.as_deref())?;
+            Ok(Outcome::Number(entries as f64))
+        })
+    }
+
+    /// How many entries `[start, end)` has as of the snapshot, or of now. Either bound may be missing.
+    #[napi]
+    pub fn count(
+        &self,
+        env: &Env,
+        number: u32,
+        start: Option<Bytes<'_>>,
+        end: Option<Bytes<'_>>,
+        fill_cache: bool,
+        snapshot: Option<&Snapshot>,
+        watch: &Watch,
+    ) -> napi::Result<()> {
+        let (start, end) = (start.map(owned).transpose(), end.map(owned).transpose());
+        let pin = self.pin(snapshot);
+        let opened = Arc::clone(&self.opened);
+        let mut watch = watch.watch(|at: CountProgress| (at.counted, at.approximate_total));
+        self.port.submit_apart(env, number, move || {
+            let (db, pin) = (opened.get()?, pin?);
+            let options = CountOptions::new().snapshot(&pin).fill_cache(fill_cache);
+            let entries =
+                db.count_with(start?.as_deref(), end?.as_deref(), &options, &mut watch)?;
+            Ok(Outcome::Number(entries as f64))
         })
     }
 

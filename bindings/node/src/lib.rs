@@ -1,7 +1,7 @@
 //! The native half of the npm package `aidb`: converts, calls core, converts back.
 //!
 //! Defaults, iteration and everything that abstract-level asks for are in JavaScript (`../index.js`, `../lib`).
-//! Modules, from the outside in, and each uses those after it only: `database`, `iterator`, `snapshot` and `verify` are
+//! Modules, from the outside in, and each uses those after it only: `database`, `iterator`, `snapshot` and `watch` are
 //! the classes JavaScript holds, and `reader` has the functions that read on its thread; `port` carries answers back to
 //! that; `opened` is the database that they share; `pool` has the threads; `convert` knows both sides' types, and
 //! `place` is where small values are put.
@@ -23,4 +23,4 @@ mod pool;
 mod port;
 mod reader;
 mod snapshot;
-mod verify;
+mod watch;

@@ -243,6 +243,8 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
       Object.assign(calls, {
         verify: () => db.verify(aborted),
         checkpoint: () => db.checkpoint(''),
+        approximateCount: () => db.approximateCount('a', 'b', { keyEncoding: 'none such' }),
+        count: () => db.count('a', 'b', aborted),
         approximateSize: () => db.approximateSize('a', 'b', { keyEncoding: 'none such' }),
         compactRange: () => db.compactRange('a', 'b', { keyEncoding: 'none such' }),
         flush: LEFT_OUT,

@@ -71,6 +71,8 @@ async function main () {
     iterator: () => db.iterator({ gt: long }).next(),
     clear: () => db.clear({ lte: long }),
     approximateSize: () => db.approximateSize(long),
+    approximateCount: () => db.approximateCount(long),
+    count: () => db.count(undefined, long),
     compactRange: () => db.compactRange(undefined, long),
     getProperty: () => db.getProperty(long),
     checkpoint: () => db.checkpoint(long),

@@ -37,6 +37,9 @@ export async function use (): Promise<void> {
   await db.clear({ lt: 'b', sync: true })
 
   const size: number = await db.approximateSize('a', 'z')
+  const entries: number = await db.approximateCount('a') + await db.count(null, 'z')
+  await db.count(Buffer.from('a'), undefined, { keyEncoding: 'buffer', snapshot: db.snapshot(), fillCache: true })
+  await db.count(null, null, { progress: (counted: number, total: number) => {}, signal: new AbortController().signal })
   await db.compactRange()
   await db.compactRange(Buffer.from('a'), undefined, { keyEncoding: 'buffer' })
   await db.flush()

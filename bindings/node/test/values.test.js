@@ -60,6 +60,8 @@ test('null and undefined are no keys and no values', async function () {
     await assert.rejects(db.put('x', nothing), { code: 'LEVEL_INVALID_VALUE' })
     // No bound.
     assert.equal(await db.approximateSize(nothing, 'x'), 0)
+    assert.equal(await db.approximateCount('x', nothing), 0)
+    assert.equal(await db.count(nothing, nothing), 0)
   }
 
   await db.close()

@@ -746,7 +746,7 @@ aidb_status aidb_repair(const char *path,
  * memtable the entries in the range are counted. Exact for everything if no key was overwritten or deleted.
  * Otherwise each overwritten version that is not compacted away makes it up to one too large, and each tombstone
  * of an absent key one too small; and a table that is partly in the range may be off by the entries of a data
- * block for each bound. Cost: microseconds, plus one for about every thousand entries of memtables in the range.
+ * block for each bound. Cost: microseconds, plus a few for every thousand entries of memtables in the range.
  *
  * @param start, end  NULL means no bound; they may have any length
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION

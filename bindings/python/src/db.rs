@@ -156,7 +156,7 @@ impl DB {
     /// memtable the entries in the range are counted. Exact for everything if no key was overwritten or deleted.
     /// Otherwise each overwritten version that is not compacted away makes it up to one too large, and each tombstone
     /// of an absent key one too small; and a table that is partly in the range may be off by the entries of a data
-    /// block for each bound. Bounds may have any length. Cost: microseconds, plus one for about every thousand entries
+    /// block for each bound. Bounds may have any length. Cost: microseconds, plus a few for every thousand entries
     /// of memtables in the range.
     #[pyo3(signature = (start=None, stop=None))]
     fn approximate_count(

@@ -471,7 +471,7 @@ impl DB {
     /// off by the entries of a data block for each bound, more if large and small entries are mixed.
     ///
     /// Bounds may have any length. Errors: `Closed`; `Io`, `Corruption` if a table at a bound cannot be opened.
-    /// Cost: microseconds, plus one for about every thousand entries of memtables in the range; it opens the
+    /// Cost: microseconds, plus a few for every thousand entries of memtables in the range; it opens the
     /// tables at the bounds if they are not open.
     pub fn approximate_count(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
         self.while_open(|database| database.tree.approximate_count(start, end))
@@ -484,7 +484,8 @@ impl DB {
     /// It copies no value. Values in memtables and in cached blocks are not touched; a block that is not in the
     /// cache is read, checked and unpacked as a whole, with the values in it, because that is what its checksum
     /// covers. Bounds may have any length. Errors: `Closed`, also if the database is closed during the call;
-    /// `Io`, `Corruption`. Cost: about 0.1 µs for an entry in memory; otherwise reading the tables once.
+    /// `Io`, `Corruption`. Cost: some tenths of a microsecond for an entry in memory; otherwise reading the
+    /// tables once.
     pub fn count(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<u64> {
         let options = CountOptions::new();
         self.count_with(start, end, &options, &mut |_| ControlFlow::Continue(()))

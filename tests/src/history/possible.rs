@@ -127,8 +127,8 @@ impl Possible {
         self.unseen.is_empty()
     }
 
-    /// The database was opened again and holds `found`. `had_faults`: an operation on this disk has failed (POSSIBLE-5).
-    /// Errors: what is wrong with `found`.
+    /// The database was opened again and holds `found`. `had_faults`: an operation on this disk has failed
+    /// (POSSIBLE-5). Errors: what is wrong with `found`.
     pub fn reopened(&mut self, found: &Model, had_faults: bool) -> Result<(), String> {
         let floor = if self.is_cut {
             self.durable

@@ -71,7 +71,7 @@ impl RecentCommits {
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn add_to_window(&self, last: SequenceNumber, changes: Option<Arc<Changes>>) {
         let mut kept = self.kept.lock();
         let is_full = kept

@@ -65,10 +65,11 @@ impl Commit {
     /// Steps 1 to 3 for a batch that is not empty. With a `condition`, only if it holds at the very place in the
     /// order of commits that the batch gets; otherwise tells why not, and has done nothing. Nor has it after
     /// `OutOfMemory`.
+    #[inline]
     pub(in crate::db) fn commit_if(
         &self,
         batch: &WriteBatch,
-        condition: Option<Unchanged<'_>>,
+        condition: Option<&Unchanged<'_>>,
     ) -> Result<std::result::Result<Committed, NotUnchanged>> {
         debug_assert!(!batch.is_empty(), "PUBLISH-1: a commit takes a number");
         self.context.check_writable()?;
@@ -84,6 +85,7 @@ impl Commit {
     }
 
     /// Step 4; returns the sequence number of the batch's last operation.
+    #[inline]
     pub(in crate::db) fn finish(
         &self,
         committed: Committed,
@@ -112,7 +114,7 @@ impl Commit {
         &self,
         batch: &WriteBatch,
         payload: &wal::Payload<'_>,
-        condition: Option<Unchanged<'_>>,
+        condition: Option<&Unchanged<'_>>,
     ) -> Result<std::result::Result<Committed, Obstacle>> {
         // Prefetch the memory that the insert will need, while the log is written.
         let superversion = self.tree.load();
@@ -176,7 +178,7 @@ impl Commit {
     }
 
     /// Why a condition does not hold. Called under the log's lock; looks only into memory.
-    fn refusal(&self, condition: Unchanged<'_>) -> Option<NotUnchanged> {
+    fn refusal(&self, condition: &Unchanged<'_>) -> Option<NotUnchanged> {
         match self.recent.compare_few(condition.reads, condition.since) {
             Some(Compared::UnchangedUpTo(_)) => None,
             Some(Compared::Changed) => Some(NotUnchanged::Changed),
@@ -337,7 +339,6 @@ pub(in crate::db) enum Obstacle {
 }
 
 /// The condition that no commit after number `since` has changed what was read.
-#[derive(Clone, Copy)]
 pub(in crate::db) struct Unchanged<'a> {
     /// Sorted.
     pub(in crate::db) reads: &'a Reads,

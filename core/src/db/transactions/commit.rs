@@ -77,7 +77,7 @@ impl Transactions {
         let mut since = begun;
         for _ in 0..MAX_ROUNDS {
             let condition = Unchanged { reads, since };
-            let condition = (!reads.is_empty()).then_some(condition);
+            let condition = (!reads.is_empty()).then_some(&condition);
             match self.commit.commit_if(&batch, condition)? {
                 Ok(committed) => return Ok(Verdict::Committed(committed)),
                 Err(NotUnchanged::Changed) => return Ok(Verdict::Conflict),

@@ -20,8 +20,10 @@ mod model;
 mod open;
 mod options;
 mod repair;
+mod serializable;
 mod set_aside;
 mod snapshots;
+mod transactions;
 mod verify;
 
 use aidb::{DB, Options};

@@ -22,11 +22,13 @@ const SEEKS: u64 = 2_000;
 const BATCH: u64 = 100;
 
 /// Name and number of operations.
-const WORKLOADS: [(&str, u64); 16] = [
+const WORKLOADS: [(&str, u64); 18] = [
     ("put", OPERATIONS),
     ("put-ascending", OPERATIONS),
     ("batch-put", OPERATIONS),
     ("delete", OPERATIONS),
+    ("get-put", OPERATIONS),
+    ("transaction", OPERATIONS),
     ("get-memtable", OPERATIONS),
     ("get-table", OPERATIONS),
     ("get-missing", OPERATIONS),
@@ -162,6 +164,22 @@ fn write(workload: &str, db: &DB) -> Result<(), Failure> {
                     db.write(&batch)?;
                 }
             }
+            "get-put" => {
+                for step in 0..OPERATIONS {
+                    let key = scattered(some(step));
+                    black_box(db.get(&key)?.ok_or("an entry is missing")?.len());
+                    db.put(&key, &value(step))?;
+                }
+            }
+            "transaction" => {
+                for step in 0..OPERATIONS {
+                    let key = scattered(some(step));
+                    let transaction = db.begin()?;
+                    black_box(transaction.get(&key)?.ok_or("an entry is missing")?.len());
+                    transaction.put(&key, &value(step))?;
+                    transaction.commit()?;
+                }
+            }
             _ => {
                 for step in 0..OPERATIONS {
                     db.delete(&scattered(some(step)))?;
@@ -244,7 +262,9 @@ fn run(workload: &str) -> Result<(), Failure> {
     let options = options_of(workload);
     let db = DB::open(&path, options.clone())?;
     match workload {
-        "put" | "put-ascending" | "batch-put" | "delete" => return write(workload, &db),
+        "put" | "put-ascending" | "batch-put" | "delete" | "get-put" | "transaction" => {
+            return write(workload, &db);
+        }
         "get-memtable" | "flush" | "compact" => fill(&db)?,
         "get-table" | "get-missing" | "get-many" | "seek" | "next" | "prev" => settle(&db)?,
         _ => {}

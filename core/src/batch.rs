@@ -174,6 +174,7 @@ impl WriteBatch {
     }
 
     /// The number of operations.
+    #[inline]
     pub fn len(&self) -> usize {
         self.count() as usize
     }
@@ -281,6 +282,7 @@ impl WriteBatch {
     }
 
     /// The encoded number of operations.
+    #[inline]
     pub(crate) fn count(&self) -> u32 {
         let bytes = self.buffer[COUNT_OFFSET..]
             .first_chunk()
@@ -368,6 +370,7 @@ fn too_large() -> Error {
 }
 
 /// Refuses a key that is too long.
+#[inline]
 pub(crate) fn check_key(key: &[u8]) -> Result<()> {
     if key.len() > MAX_KEY_BYTES {
         return Err(Error::invalid_argument(format!(

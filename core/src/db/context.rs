@@ -85,7 +85,8 @@ impl Context {
     }
 
     /// Refuses writes after close and to a database opened read-only.
-    #[inline]
+    // Always inlined: a put makes the check twice.
+    #[inline(always)]
     pub(super) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
         if self.options.read_only {

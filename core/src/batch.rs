@@ -72,6 +72,20 @@ impl WriteBatch {
         }
     }
 
+    /// An empty batch with room for `count` operations whose keys and values have `bytes` bytes.
+    pub(crate) fn with_room(count: usize, bytes: usize) -> Result<WriteBatch> {
+        // The kind, and two lengths of at most five bytes.
+        let most = HEADER_BYTES + bytes + count * 11;
+        let mut buffer = memory::room_for(most, "a batch")?;
+        buffer.extend_from_slice(&EMPTY);
+        Ok(WriteBatch {
+            buffer,
+            content: Content::default(),
+            contents: Vec::new(),
+            tombstones: 0,
+        })
+    }
+
     #[cfg(test)]
     pub(crate) fn of_put(key: &[u8], value: &[u8]) -> Result<WriteBatch> {
         let mut batch = WriteBatch::new();
@@ -202,10 +216,19 @@ impl WriteBatch {
             })
     }
 
-    /// The hash and the bytes of each operation's key, in order.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let hashes = self.contents().iter().map(|content| content.key_hash);
-        hashes.zip(self.iter().map(|(key, _)| key))
+    /// Passes on the hash and the bytes of each operation's key, in order.
+    #[inline]
+    pub(crate) fn for_each_key(&self, mut each: impl FnMut(u64, &[u8])) {
+        // BATCH-1: the buffer was encoded here, so decoding cannot fail.
+        let Ok(mut operations) = operations(&self.buffer) else {
+            return;
+        };
+        for content in self.contents() {
+            let Some(Ok(operation)) = operations.next() else {
+                return;
+            };
+            each(content.key_hash, operation.key);
+        }
     }
 
     /// The encoded batch.

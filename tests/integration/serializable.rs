@@ -1,10 +1,11 @@
 //! Concurrent transactions have the effect of running one after the other: random histories, judged by a checker that
 //! knows nothing of the engine.
 //!
-//! The checker gets what each transaction has read and written, and where in the order of commits it is. Each write of a
-//! key makes a version. Two transactions depend on each other if one wrote what the other read (it comes first), if one
-//! read what the other replaced (it comes first), or if both wrote the key (in the order of the versions). Transactions
-//! have an order without contradictions exactly if these dependencies have no cycle (Adya, "Weak Consistency", 1999).
+//! The checker gets what each transaction has read and written, and where in the order of commits it is. Each write of
+//! a key makes a version. Two transactions depend on each other if one wrote what the other read (it comes first), if
+//! one read what the other replaced (it comes first), or if both wrote the key (in the order of the versions).
+//! Transactions have an order without contradictions exactly if these dependencies have no cycle (Adya, "Weak
+//! Consistency", 1999).
 //!
 //! `AIDB_TORTURE_SEED` sets the seed.
 
@@ -66,7 +67,7 @@ fn judge(history: &[Done]) -> Result<(), Fault> {
             let of_key = versions.get(key).map_or(&[][..], Vec::as_slice);
             let seen = of_key.partition_point(|(last, ..)| *last <= done.begun);
             let read = seen.checked_sub(1).map(|at| of_key[at]);
-            if read.map_or(None, |(.., value)| value) != *value {
+            if read.and_then(|(.., value)| value) != *value {
                 return Err(Fault::StaleRead(index));
             }
             if let Some((_, writer, _)) = read {

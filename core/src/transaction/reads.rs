@@ -15,7 +15,9 @@ const READS: &str = "the reads of a transaction";
 const MAX_KEYS: usize = 1 << 16;
 /// The most bytes of such keys.
 const MAX_KEYS_BYTES: usize = 4 << 20;
-/// Keys beyond that are kept as bits, one for all keys whose hashes have the same last bits.
+/// So few are searched one after the other.
+const FEW_KEYS: usize = 8;
+/// Keys beyond the most are kept as bits, one for all keys whose hashes have the same last bits.
 const COARSE_BITS: usize = 1 << 20;
 /// The most ranges, and bytes of their bounds, before neighbours become one.
 const MAX_RANGES: usize = 1 << 12;
@@ -59,7 +61,7 @@ pub(crate) struct Reads {
     /// For each key its hash, and where its bytes end in `key_bytes`.
     keys: Vec<(u64, usize)>,
     key_bytes: Vec<u8>,
-    /// The hashes of `keys`, ascending, as of the last [`Reads::sort`].
+    /// The hashes of `keys`, if they are not few, ascending, as of the last [`Reads::sort`].
     sorted: Vec<u64>,
     /// Bits of hashes, if there were too many keys.
     coarse: Vec<u64>,
@@ -183,8 +185,10 @@ impl Reads {
 
     /// Sorts what was noted, as [`Reads::meet`] needs it. More may be noted afterwards.
     pub(crate) fn sort(&mut self) -> Result<()> {
-        self.sorted = memory::collect(self.keys.iter().map(|(hash, _)| *hash), READS)?;
-        self.sorted.sort_unstable();
+        if self.keys.len() > FEW_KEYS {
+            self.sorted = memory::collect(self.keys.iter().map(|(hash, _)| *hash), READS)?;
+            self.sorted.sort_unstable();
+        }
         self.sort_ranges();
         debug_assert!(
             self.ranges.is_sorted_by(|(_, one), (_, next)| {
@@ -196,20 +200,21 @@ impl Reads {
     }
 
     /// Whether a key of `changes` was read. Requires that all is sorted.
-    pub(crate) fn meet(&self, changes: &Changes) -> bool {
+    pub(crate) fn meet(&self, mut changes: Changes<'_>) -> bool {
         debug_assert!(
-            self.sorted.len() == self.keys.len(),
+            self.sorted.len() == self.keys.len() || self.keys.len() <= FEW_KEYS,
             "READSET-2: nothing was noted since it was sorted"
         );
-        changes
-            .iter()
-            .any(|(hash, key)| self.has_key(hash) || self.has_in_range(key))
+        changes.any(|(hash, key)| self.has_key(hash) || self.has_in_range(key))
     }
 
     fn has_key(&self, hash: u64) -> bool {
         if !self.coarse.is_empty() {
             let (word, bit) = bit_of(hash);
             return self.coarse[word] & bit != 0;
+        }
+        if self.keys.len() <= FEW_KEYS {
+            return self.keys.iter().any(|(read, _)| *read == hash);
         }
         self.sorted.binary_search(&hash).is_ok()
     }

@@ -5,8 +5,9 @@
 //! * WRITES-2  After [`Writes::undo_to`] a mark every key has the write that it had when the mark was made, or none.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Deref};
 
 use crate::batch::WriteBatch;
 use crate::error::Result;
@@ -18,19 +19,59 @@ const WRITES: &str = "the writes of a transaction";
 /// How many small allocations a write makes that are not checked one by one.
 const WRITE_PIECES: usize = 6;
 
+/// The most bytes that are allocated with their count, as one of the pieces that are not checked one by one.
+const SMALL_BYTES: usize = 2048;
+
 /// Bytes that several maps share.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Bytes(Arc<Vec<u8>>);
+#[derive(Clone)]
+enum Bytes {
+    Small(Arc<[u8]>),
+    Large(Arc<Vec<u8>>),
+}
 
 impl Bytes {
     fn of(bytes: &[u8]) -> Result<Bytes> {
-        Ok(Bytes(Arc::new(memory::copy_of(bytes, WRITES)?)))
+        Ok(match bytes.len() <= SMALL_BYTES {
+            true => Bytes::Small(Arc::from(bytes)),
+            false => Bytes::Large(Arc::new(memory::copy_of(bytes, WRITES)?)),
+        })
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Small(bytes) => bytes,
+            Bytes::Large(bytes) => bytes,
+        }
     }
 }
 
 impl Borrow<[u8]> for Bytes {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Bytes) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Bytes {}
+
+impl PartialOrd for Bytes {
+    fn partial_cmp(&self, other: &Bytes) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Bytes {
+    fn cmp(&self, other: &Bytes) -> Ordering {
+        (**self).cmp(&**other)
     }
 }
 
@@ -58,12 +99,12 @@ pub(crate) struct Writes {
 #[derive(Default)]
 pub(crate) struct Undo(Vec<(Bytes, Option<Written>)>);
 
-fn length_of(key: &[u8], written: &Written) -> usize {
-    key.len() + written.as_ref().map_or(0, |value| value.0.len())
+fn value_length(written: &Written) -> usize {
+    written.as_ref().map_or(0, |value| value.len())
 }
 
 fn shown<'a>((key, written): (&'a Bytes, &'a Written)) -> Shown<'a> {
-    (&key.0, written.as_ref().map(|value| &value.0[..]))
+    (key, written.as_ref().map(|value| &**value))
 }
 
 impl Writes {
@@ -87,17 +128,15 @@ impl Writes {
 
     /// Gives `key` this write, or none.
     fn set(&mut self, key: Bytes, written: Option<Written>) {
+        let key_length = key.len();
         let added = written
             .as_ref()
-            .map_or(0, |written| length_of(&key.0, written));
+            .map_or(0, |written| key_length + value_length(written));
         let removed = match written {
-            Some(written) => match self.last.get_mut(&key) {
-                Some(last) => Some(std::mem::replace(last, written)),
-                None => self.last.insert(key.clone(), written),
-            },
+            Some(written) => self.last.insert(key, written),
             None => self.last.remove(&key),
         };
-        let removed = removed.map_or(0, |removed| length_of(&key.0, &removed));
+        let removed = removed.map_or(0, |removed| key_length + value_length(&removed));
         debug_assert!(
             removed <= self.bytes,
             "WRITES-1: the bytes are those of the last writes"
@@ -128,7 +167,7 @@ impl Writes {
     /// The last write to `key`: `Some(None)` is a delete.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let written = self.last.get(key)?;
-        Some(written.as_ref().map(|value| &value.0[..]))
+        Some(written.as_ref().map(|value| &**value))
     }
 
     /// The first written key within the bounds, with its write.
@@ -159,7 +198,7 @@ impl Writes {
 
     /// All of it as one batch, in the order of the keys.
     pub(crate) fn to_batch(&self) -> Result<WriteBatch> {
-        let mut batch = WriteBatch::new();
+        let mut batch = WriteBatch::with_room(self.len(), self.bytes)?;
         for (key, value) in self.last.iter().map(shown) {
             match value {
                 Some(value) => batch.put(key, value)?,

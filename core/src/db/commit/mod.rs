@@ -109,7 +109,7 @@ impl Commit {
     }
 
     /// Compares `reads` with the commits after `number`, whether published or not. Takes no lock for long.
-    pub(super) fn compare(&self, reads: &Reads, number: SequenceNumber) -> Compared {
+    pub(super) fn compare(&self, reads: &Reads, number: SequenceNumber) -> Result<Compared> {
         self.recent.compare(reads, number)
     }
 

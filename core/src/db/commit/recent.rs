@@ -9,10 +9,11 @@ use std::ops::Deref;
 
 use super::Log;
 use crate::batch::WriteBatch;
-use crate::error;
+use crate::error::Result;
 use crate::key::SequenceNumber;
+use crate::memory;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex};
 use crate::transaction::{Changes, Reads, Window};
 
 /// The most commits that are compared under the log's lock.
@@ -48,36 +49,21 @@ pub(in crate::db) enum Compared {
 }
 
 impl RecentCommits {
+    /// Adds the commit of `batch`, whose last number is `last`. Called under the log's lock.
     #[inline]
-    fn is_on(&self) -> bool {
-        self.is_on.load(Ordering::Relaxed)
-    }
-
-    /// The changes of `batch`, made before the log is locked; `None` if they are not needed, or are too many.
-    #[inline]
-    pub(super) fn changes_of(&self, batch: &WriteBatch) -> error::Result<Option<Arc<Changes>>> {
-        match self.is_on() {
-            true => Changes::of(batch),
-            false => Ok(None),
-        }
-    }
-
-    /// Adds a commit whose last number is `last`; with `None` for its changes it has too many to keep. Called under the
-    /// log's lock.
-    #[inline]
-    pub(super) fn add(&self, last: SequenceNumber, changes: Option<Arc<Changes>>) {
-        if self.is_on() {
-            self.add_to_window(last, changes);
+    pub(super) fn add(&self, last: SequenceNumber, batch: &WriteBatch) {
+        if self.is_on.load(Ordering::Relaxed) {
+            self.add_to_window(last, batch);
         }
     }
 
     #[cold]
-    fn add_to_window(&self, last: SequenceNumber, changes: Option<Arc<Changes>>) {
+    fn add_to_window(&self, last: SequenceNumber, batch: &WriteBatch) {
         let mut kept = self.kept.lock();
         let is_full = kept
             .window
             .as_mut()
-            .is_some_and(|window| window.push(last, changes));
+            .is_some_and(|window| window.push(last, batch));
         if is_full && kept.watchers == 0 {
             self.is_on.store(false, Ordering::Relaxed);
             let full = kept.window.take();
@@ -87,10 +73,7 @@ impl RecentCommits {
     }
 
     /// A transaction begins. `lock` locks the log.
-    pub(super) fn watch<L: Deref<Target = Log>>(
-        &self,
-        lock: impl FnOnce() -> L,
-    ) -> error::Result<()> {
+    pub(super) fn watch<L: Deref<Target = Log>>(&self, lock: impl FnOnce() -> L) -> Result<()> {
         let mut kept = self.kept.lock();
         kept.watchers += 1;
         if kept.window.is_some() {
@@ -117,25 +100,29 @@ impl RecentCommits {
 
     /// Compares `reads` with the commits after `number`, some at a time, so that no commit has to wait for long.
     /// Requires a transaction that has begun and not ended.
-    pub(super) fn compare(&self, reads: &Reads, number: SequenceNumber) -> Compared {
+    pub(super) fn compare(&self, reads: &Reads, number: SequenceNumber) -> Result<Compared> {
         let mut unchanged = number;
+        let mut copy = Vec::new();
         loop {
+            copy.clear();
             let kept = self.kept.lock();
-            let some = match kept.later(unchanged) {
-                Err(forgotten) => return forgotten,
-                Ok(later) => later
-                    .take(MAX_AT_ONCE)
-                    .map(|(last, changes)| (last, Arc::clone(changes)))
-                    .collect::<Vec<_>>(),
+            let later = match kept.later(unchanged) {
+                Err(forgotten) => return Ok(forgotten),
+                Ok(later) => later,
             };
-            drop(kept);
-            let Some((last, _)) = some.last() else {
-                return Compared::UnchangedUpTo(unchanged);
-            };
-            unchanged = *last;
-            if some.iter().any(|(_, changes)| reads.meet(changes)) {
-                return Compared::Changed;
+            let mut end = unchanged;
+            for (last, changes) in later.take(MAX_AT_ONCE) {
+                memory::append(&mut copy, changes.0, "the keys of recent commits")?;
+                end = last;
             }
+            drop(kept);
+            if end == unchanged {
+                return Ok(Compared::UnchangedUpTo(unchanged));
+            }
+            if reads.meet(Changes(&copy)) {
+                return Ok(Compared::Changed);
+            }
+            unchanged = end;
         }
     }
 
@@ -169,7 +156,8 @@ impl Kept {
     fn later(
         &self,
         number: SequenceNumber,
-    ) -> Result<impl ExactSizeIterator<Item = (SequenceNumber, &Arc<Changes>)>, Compared> {
+    ) -> std::result::Result<impl ExactSizeIterator<Item = (SequenceNumber, Changes<'_>)>, Compared>
+    {
         debug_assert!(self.watchers > 0, "RECENT-2: somebody asks");
         let window = self.window.as_ref();
         debug_assert!(
@@ -200,12 +188,14 @@ mod tests {
         drop(kept);
         recent.is_on.store(true, Ordering::Relaxed);
         for last in 1..=count {
-            let changes = recent.changes_of(&batch(b"k")).unwrap();
-            recent.add(SequenceNumber(last), changes);
+            recent.add(SequenceNumber(last), &batch(b"k"));
         }
-        let changes = recent.changes_of(&batch(b"z")).unwrap();
-        recent.add(SequenceNumber(count + 1), changes);
+        recent.add(SequenceNumber(count + 1), &batch(b"z"));
         recent
+    }
+
+    fn compare(recent: &RecentCommits, key: &[u8], since: u64) -> Compared {
+        recent.compare(&reads(key), SequenceNumber(since)).unwrap()
     }
 
     fn reads(key: &[u8]) -> Reads {
@@ -220,12 +210,11 @@ mod tests {
         let counts = [0, 1, MAX_UNDER_LOCK, MAX_AT_ONCE - 1, MAX_AT_ONCE, 3000];
         for count in counts.map(|count| count as u64) {
             let recent = recent(count);
-            let begun = SequenceNumber(0);
-            assert_eq!(recent.compare(&reads(b"z"), begun), Compared::Changed);
+            assert_eq!(compare(&recent, b"z", 0), Compared::Changed);
             let all = Compared::UnchangedUpTo(SequenceNumber(count + 1));
-            assert_eq!(recent.compare(&reads(b"a"), begun), all, "{count}");
+            assert_eq!(compare(&recent, b"a", 0), all, "{count}");
             // From its last commit on there is nothing to compare.
-            assert_eq!(recent.compare(&reads(b"z"), SequenceNumber(count + 1)), all);
+            assert_eq!(compare(&recent, b"z", count + 1), all);
         }
     }
 
@@ -251,12 +240,12 @@ mod tests {
     #[test]
     fn what_is_forgotten_is_said_to_be() {
         let recent = recent(3);
-        recent.add(SequenceNumber(9), None);
+        recent.add(SequenceNumber(9), &batch(&vec![0; 1 << 20]));
         let forgotten = Compared::ForgottenUpTo(SequenceNumber(9));
         let reads = reads(b"a");
-        assert_eq!(recent.compare(&reads, SequenceNumber(8)), forgotten);
+        assert_eq!(compare(&recent, b"a", 8), forgotten);
         assert_eq!(recent.compare_few(&reads, SequenceNumber(8)), None);
         let known = Compared::UnchangedUpTo(SequenceNumber(9));
-        assert_eq!(recent.compare(&reads, SequenceNumber(9)), known);
+        assert_eq!(compare(&recent, b"a", 9), known);
     }
 }

@@ -123,7 +123,6 @@ impl Commit {
         let (first, content) =
             first.ok_or_else(|| Error::internal("a batch has fewer operations than it counts"))?;
         let location = superversion.active().locate(first.key, content.key_hash);
-        let changes = self.recent.changes_of(batch)?;
 
         let newer;
         let (stop, memtable, room, before, ticket, place) = {
@@ -157,7 +156,7 @@ impl Commit {
             let (before, ticket) = (log.last_sequence, log.counts.batches);
             let place = self.append(&mut log, batch, payload)?;
             stop.is_numbered = true;
-            self.recent.add(log.last_sequence, changes);
+            self.recent.add(log.last_sequence, batch);
             debug_assert_eq!(
                 place.offset(),
                 log.writer.len(),

@@ -61,7 +61,7 @@ impl Transactions {
             Err(error) => (Ended::Failed, Err(error)),
         };
         slot.end_commit(why);
-        self.release(slot, *open);
+        self.release(slot, open);
         answer
     }
 
@@ -95,7 +95,7 @@ impl Transactions {
     /// Called without a lock, because it may read files (VALIDATE-1).
     fn compare(&self, reads: &Reads, since: SequenceNumber) -> Result<Option<SequenceNumber>> {
         assert_none_is_held("VALIDATE-1: no lock is held while files may be read");
-        match self.commit.compare(reads, since) {
+        match self.commit.compare(reads, since)? {
             Compared::UnchangedUpTo(number) => Ok(Some(number)),
             Compared::Changed => Ok(None),
             Compared::ForgottenUpTo(floor) => self.compare_in_tree(reads, since, floor),

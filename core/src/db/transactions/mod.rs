@@ -14,9 +14,9 @@
 //! * TRANSACTION-1  No key or range that a transaction has read was changed by a commit whose number is after its
 //!                  snapshot's and before its own. A change that left the value as it was may go unnoticed.
 //! * TRANSACTION-2  A transaction without writes commits without a comparison: it has read one state.
-//! * TRANSACTION-3  One that nobody has used for `transaction_timeout` ends; it gives back its snapshot and memory.
+//! * TRANSACTION-3  One that nobody has used for `transaction_timeout` ends within a quarter of that time; it gives
+//!                  back its snapshot and memory.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use self::attempts::pause_after;
@@ -40,6 +40,8 @@ mod one_call;
 mod slot;
 mod transaction;
 
+/// How often open transactions are looked at within the timeout: one that nobody uses lives up to this part longer.
+const LOOKS_PER_TIMEOUT: u64 = 4;
 /// How many small allocations a transaction makes that are not checked one by one.
 const TRANSACTION_PIECES: usize = 8;
 
@@ -56,11 +58,12 @@ pub(super) struct Transactions {
 
 #[derive(Default)]
 struct List {
-    /// By their numbers, which ascend with their beginning.
-    open: BTreeMap<u64, Weak<Slot>>,
-    /// The number of the last one that has begun.
-    last: u64,
-    /// When the next one may have been unused for too long, on the environment's clock; `None`: no look is due.
+    open: Vec<Option<Weak<Slot>>>,
+    /// The free places in `open`.
+    free: Vec<usize>,
+    /// How many have begun.
+    begun: u64,
+    /// When they are looked at next, on the environment's clock; `None`: no look is due.
     due_micros: Option<u64>,
 }
 
@@ -105,7 +108,6 @@ impl Transactions {
     pub(super) fn begin(self: &Arc<Self>, options: &TransactionOptions) -> Result<Transaction> {
         self.context.check_open()?;
         memory::room_ahead(TRANSACTION_PIECES, "a transaction")?;
-        let now = self.context.env().now_micros();
         // Before its snapshot: every commit after that is known, or known to be forgotten.
         if !options.read_only {
             self.commit.watch()?;
@@ -116,21 +118,33 @@ impl Transactions {
             }
         };
         let snapshot = self.order.snapshot().inspect_err(unwatch)?;
-        let open = Open::new(snapshot, now, options.read_only);
+        let open = Open::new(snapshot, options.read_only);
         let mut list = self.list.lock();
-        let number = list.last + 1;
-        list.last = number;
-        let slot = Arc::new(Slot::new(number, open));
-        list.open.insert(number, Arc::downgrade(&slot));
-        let is_first_due = list.due_micros.is_none() && self.timeout_micros() > 0;
-        if is_first_due {
-            list.due_micros = Some(now.saturating_add(self.timeout_micros()));
-        }
+        let place = list.free_place().inspect_err(unwatch)?;
+        list.begun += 1;
+        let slot = Arc::new(Slot::new(list.begun, place, open));
+        list.open[place] = Some(Arc::downgrade(&slot));
+        let is_unwatched = list.due_micros.is_none();
         drop(list);
-        if is_first_due {
-            self.tree.ring();
+        if is_unwatched {
+            self.look_later();
         }
         Ok(Transaction::new(Arc::clone(self), slot))
+    }
+
+    /// Plans a look at the open transactions, unless one is planned.
+    fn look_later(&self) {
+        let timeout = self.timeout_micros();
+        if timeout == 0 {
+            return;
+        }
+        let now = self.context.env().now_micros();
+        let mut list = self.list.lock();
+        if list.due_micros.is_none() {
+            list.due_micros = Some(now.saturating_add(timeout / LOOKS_PER_TIMEOUT));
+            drop(list);
+            self.tree.ring();
+        }
     }
 
     /// 0 if there is none.
@@ -142,13 +156,13 @@ impl Transactions {
     /// Ends a transaction unless it has ended, and releases what it holds.
     fn end(&self, slot: &Slot, why: Ended) {
         if let Some(open) = slot.end(why) {
-            self.release(slot, *open);
+            self.release(slot, open);
         }
     }
 
     /// Forgets a transaction that has ended.
     fn release(&self, slot: &Slot, open: Open) {
-        self.list.lock().open.remove(&slot.number());
+        self.list.lock().remove(slot);
         if !open.is_read_only() {
             self.commit.unwatch();
         }
@@ -167,13 +181,16 @@ impl Transactions {
     pub(super) fn look_around(&self) {
         let now = self.context.env().now_micros();
         let timeout = self.timeout_micros();
-        let list = self.list.lock();
+        let mut list = self.list.lock();
         if list.due_micros.is_none_or(|due| now < due) {
             return;
         }
-        let slots: Vec<_> = list.open.values().filter_map(Weak::upgrade).collect();
+        let slots = list.slots();
+        list.due_micros = match slots.is_empty() {
+            true => None,
+            false => Some(now.saturating_add(timeout / LOOKS_PER_TIMEOUT)),
+        };
         drop(list);
-        let mut oldest = None;
         for slot in slots {
             let used = slot.used_micros(now);
             if used.is_some_and(|used| used.saturating_add(timeout) <= now) {
@@ -181,30 +198,20 @@ impl Transactions {
                 self.context
                     .note(format_args!("transaction {} timed out", slot.number()));
                 self.end(&slot, Ended::TimedOut);
-            } else if let Some(used) = used {
-                oldest = Some(oldest.map_or(used, |oldest: u64| oldest.min(used)));
             }
         }
-        let mut list = self.list.lock();
-        list.due_micros = match oldest {
-            // One that has begun meanwhile is not older.
-            _ if list.open.is_empty() => None,
-            oldest => Some(oldest.unwrap_or(now).saturating_add(timeout)),
-        };
     }
 
     /// Ends every transaction: the database is closed.
     pub(super) fn close(&self) {
-        let open = std::mem::take(&mut self.list.lock().open);
-        for slot in open.into_values().filter_map(|slot| slot.upgrade()) {
+        let slots = self.list.lock().slots();
+        for slot in slots {
             self.end(&slot, Ended::WithItsDatabase);
         }
     }
 
     pub(super) fn counts(&self) -> TransactionCounts {
-        let list = self.list.lock();
-        let slots: Vec<_> = list.open.values().filter_map(Weak::upgrade).collect();
-        drop(list);
+        let slots = self.list.lock().slots();
         let bytes: usize = slots.iter().map(|slot| slot.bytes()).sum();
         TransactionCounts {
             open: slots.len() as u64,
@@ -213,5 +220,38 @@ impl Transactions {
             conflicts: self.counts.conflicts.load(Ordering::Relaxed),
             timed_out: self.counts.timed_out.load(Ordering::Relaxed),
         }
+    }
+}
+
+impl List {
+    /// A place for one more transaction.
+    fn free_place(&mut self) -> Result<usize> {
+        if let Some(place) = self.free.pop() {
+            return Ok(place);
+        }
+        memory::reserve(&mut self.open, 1, "a transaction")?;
+        // So that giving a place back needs no memory.
+        memory::reserve(&mut self.free, self.open.len() + 1, "a transaction")?;
+        self.open.push(None);
+        Ok(self.open.len() - 1)
+    }
+
+    /// Gives back the place of a transaction.
+    fn remove(&mut self, slot: &Slot) {
+        if let Some(place) = self.open.get_mut(slot.place())
+            && place.take().is_some()
+        {
+            self.free.push(slot.place());
+        }
+        debug_assert!(
+            self.free.len() <= self.open.len(),
+            "ENDED-1: every place is given back once"
+        );
+    }
+
+    /// The open transactions.
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        let open = self.open.iter().flatten();
+        open.filter_map(Weak::upgrade).collect()
     }
 }

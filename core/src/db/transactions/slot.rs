@@ -13,6 +13,8 @@ use crate::transaction::{Mark, Reads, Undo, Writes};
 /// See the head of the file.
 pub(super) struct Slot {
     number: u64,
+    /// Its place in the list of open transactions.
+    place: usize,
     /// Whether a call is under way.
     is_busy: AtomicBool,
     /// The walks that its cursors have begun.
@@ -21,7 +23,7 @@ pub(super) struct Slot {
 }
 
 enum State {
-    Open(Box<Open>),
+    Open(Open),
     /// Its commit has what it holds.
     Committing,
     Ended(Ended),
@@ -51,14 +53,15 @@ pub(super) struct Open {
     /// The number of the last savepoint.
     pub(super) last_savepoint: u64,
     pub(super) reads: Reads,
+    /// When it was last used, as of the last look, on the environment's clock.
     used_micros: u64,
-    /// Whether a cursor has moved since the last look at `used_micros`.
-    has_walked: bool,
+    /// Whether it was used since the last look.
+    is_used: bool,
     is_read_only: bool,
 }
 
 impl Open {
-    pub(super) fn new(snapshot: Snapshot, now_micros: u64, is_read_only: bool) -> Open {
+    pub(super) fn new(snapshot: Snapshot, is_read_only: bool) -> Open {
         Open {
             snapshot,
             writes: Arc::default(),
@@ -66,8 +69,8 @@ impl Open {
             savepoints: Vec::new(),
             last_savepoint: 0,
             reads: Reads::default(),
-            used_micros: now_micros,
-            has_walked: false,
+            used_micros: 0,
+            is_used: true,
             is_read_only,
         }
     }
@@ -130,18 +133,24 @@ impl Drop for Use<'_> {
 }
 
 impl Slot {
-    pub(super) fn new(number: u64, open: Open) -> Slot {
+    pub(super) fn new(number: u64, place: usize, open: Open) -> Slot {
         Slot {
             number,
+            place,
             is_busy: AtomicBool::new(false),
             walks: AtomicU64::new(0),
-            state: Mutex::new(State::Open(Box::new(open))),
+            state: Mutex::new(State::Open(open)),
         }
     }
 
     /// Its number among the transactions since the database was opened.
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Its place in the list of open transactions.
+    pub(super) fn place(&self) -> usize {
+        self.place
     }
 
     /// Begins a call. Fails if another thread is in the middle of one.
@@ -154,15 +163,11 @@ impl Slot {
         }
     }
 
-    /// Runs `look` on what an open transaction holds, which is used `now`.
-    pub(super) fn with<T>(
-        &self,
-        now_micros: u64,
-        look: impl FnOnce(&mut Open) -> Result<T>,
-    ) -> Result<T> {
+    /// Uses what an open transaction holds.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Open) -> Result<T>) -> Result<T> {
         match &mut *self.state.lock() {
             State::Open(open) => {
-                open.used_micros = open.used_micros.max(now_micros);
+                open.is_used = true;
                 look(open)
             }
             State::Committing => Err(Error::invalid_argument(
@@ -173,7 +178,7 @@ impl Slot {
     }
 
     /// Takes what it holds, to commit it.
-    pub(super) fn take(&self) -> Result<Box<Open>> {
+    pub(super) fn take(&self) -> Result<Open> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Committing) {
             State::Open(open) => Ok(open),
@@ -188,7 +193,7 @@ impl Slot {
     }
 
     /// Gives back what [`Slot::take`] took: the commit did nothing and may be tried again.
-    pub(super) fn put_back(&self, open: Box<Open>) {
+    pub(super) fn put_back(&self, open: Open) {
         let mut state = self.state.lock();
         debug_assert!(
             matches!(*state, State::Committing),
@@ -208,7 +213,7 @@ impl Slot {
     }
 
     /// Ends it unless it has ended or is being committed; returns what it held.
-    pub(super) fn end(&self, why: Ended) -> Option<Box<Open>> {
+    pub(super) fn end(&self, why: Ended) -> Option<Open> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Ended(why)) {
             State::Open(open) => Some(open),
@@ -219,11 +224,12 @@ impl Slot {
         }
     }
 
-    /// When it was last used, if it is open. Whoever has walked since the last such question has used it just `now`.
+    /// A look `now`: when an open transaction was last used. One that was used since the last look counts as used now,
+    /// so that its calls need not read the clock.
     pub(super) fn used_micros(&self, now_micros: u64) -> Option<u64> {
         match &mut *self.state.lock() {
             State::Open(open) => {
-                if std::mem::take(&mut open.has_walked) {
+                if std::mem::take(&mut open.is_used) {
                     open.used_micros = now_micros;
                 }
                 Some(open.used_micros)
@@ -247,13 +253,9 @@ impl NoteRanges for Slot {
     }
 
     fn note_range(&self, walk: u64, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
-        // The time of each step is not worth reading the clock.
-        self.with(0, |open| {
-            open.has_walked = true;
-            match open.is_read_only {
-                true => Ok(()),
-                false => open.reads.note_range(walk, start, end),
-            }
+        self.with(|open| match open.is_read_only {
+            true => Ok(()),
+            false => open.reads.note_range(walk, start, end),
         })
     }
 }

@@ -29,7 +29,8 @@ use crate::transaction::{Undo, Writes};
 /// Dropping it rolls it back. It belongs to one thread at a time: a call while another is under way fails with
 /// `InvalidArgument`. It may outlive its database: calls then return `Closed`. While it is open, the database keeps the
 /// entries that it sees; so one that nobody has used for
-/// [`transaction_timeout`](crate::Options::transaction_timeout) is rolled back, and its calls then return `Conflict`.
+/// [`transaction_timeout`](crate::Options::transaction_timeout) is rolled back soon after, and its calls then return
+/// `Conflict`.
 /// It takes memory for its writes, and up to about 6 MiB for what it has read; when it has read very much, changes of
 /// other keys may count as conflicts too.
 ///
@@ -84,8 +85,7 @@ impl Transaction {
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Open) -> Result<T>) -> Result<T> {
-        let now = self.room.context.env().now_micros();
-        self.slot.with(now, look)
+        self.slot.with(look)
     }
 
     /// The sequence number of the last write that it sees, besides its own.

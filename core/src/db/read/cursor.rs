@@ -534,7 +534,12 @@ impl Stand {
                 }
                 self.go_within_bounds(walk, to)
             }
-            (open, _) => open.and(Err(Error::closed("the database"))),
+            (Err(error), _) => Err(error),
+            // The walk of an ended transaction: its error says how it ended.
+            (Ok(()), None) => {
+                let ended = self.error.take();
+                Err(ended.unwrap_or_else(|| Error::closed("the database")))
+            }
         };
         self.position = otherwise;
         self.error = None;

@@ -7,16 +7,16 @@
  *
  * Names      aidb_<noun>_<verb>, and aidb_<verb> for the database itself. Options have the same names in every
  *            language; the guide lists them.
- * Handles    aidb_db, aidb_options, aidb_batch, aidb_snapshot, aidb_iterator, aidb_pinned and aidb_error are
- *            opaque. A handle is a number that the library looks up, never an address. A call answers
- *            AIDB_INVALID_ARGUMENT for NULL, for a handle of another type and for one that AiDb never gave out,
- *            and AIDB_CLOSED for one that was closed or freed. Handles may be freed in any order, on any
- *            thread, while calls are using them; freeing one twice, or NULL, does nothing. For a handle it
+ * Handles    aidb_db, aidb_options, aidb_batch, aidb_snapshot, aidb_iterator, aidb_transaction, aidb_pinned and
+ *            aidb_error are opaque. A handle is a number that the library looks up, never an address. A call
+ *            answers AIDB_INVALID_ARGUMENT for NULL, for a handle of another type and for one that AiDb never
+ *            gave out, and AIDB_CLOSED for one that was closed or freed. Handles may be freed in any order, on
+ *            any thread, while calls are using them; freeing one twice, or NULL, does nothing. For a handle it
  *            refuses, a function that returns no status returns 0, NULL or what its description says.
  * Threads    any number of threads may share an aidb_db, aidb_snapshot, aidb_pinned or aidb_error. Only one
- *            thread at a time may use an aidb_iterator, even for reading. Several threads may read the same
- *            aidb_options or aidb_batch; a thread that changes one must be its only user. A thread that breaks
- *            these rules gets AIDB_INVALID_ARGUMENT.
+ *            thread at a time may use an aidb_iterator or aidb_transaction, even for reading. Several threads may
+ *            read the same aidb_options or aidb_batch; a thread that changes one must be its only user. A thread
+ *            that breaks these rules gets AIDB_INVALID_ARGUMENT.
  * Status     every function that can fail returns an aidb_status and takes `error` last. AIDB_NOT_FOUND means
  *            that a key is absent or an iterator is at its end; it is not an error. Every such function may
  *            return AIDB_OUT_OF_MEMORY; the descriptions do not repeat it.
@@ -72,6 +72,7 @@
 #define AIDB_WRITE_OPTIONS_INIT { sizeof(aidb_write_options), 0, 0, NULL }
 #define AIDB_READ_OPTIONS_INIT { sizeof(aidb_read_options), NULL, 1, 0 }
 #define AIDB_COUNT_OPTIONS_INIT { sizeof(aidb_count_options), NULL, NULL, 0, 0, 0 }
+#define AIDB_TRANSACTION_OPTIONS_INIT { sizeof(aidb_transaction_options), 0, 0 }
 #define AIDB_ITER_OPTIONS_INIT \
   { sizeof(aidb_iter_options), NULL, NULL, 0, NULL, 0, NULL, 0, 0, 1, 1, 1 }
 
@@ -105,7 +106,8 @@ enum aidb_status
      */
     AIDB_LOCKED = 4,
     /**
-     * Reserved for transactions, which do not exist yet: no call returns it.
+     * Another commit has changed what the transaction has read, or nobody has used it for too long: nothing was
+     * written; run it again from the beginning.
      */
     AIDB_CONFLICT = 5,
     /**
@@ -186,6 +188,23 @@ typedef struct aidb_pinned aidb_pinned;
  * aidb_snapshot_release, on any thread, before or after its database is closed.
  */
 typedef struct aidb_snapshot aidb_snapshot;
+
+/**
+ * Reads and writes that take place at once, or not at all. It reads the database as it was when it began, with
+ * its own writes over that; nobody else sees its writes before aidb_transaction_commit. The commit returns
+ * AIDB_CONFLICT if another commit has since changed a key that the transaction has looked up, or made, changed
+ * or removed one in a range that its iterators have passed over. So transactions are serializable: their effect
+ * is that of running one after the other, in the order of their commits. Writes alone do not conflict with each
+ * other.
+ *
+ * One thread at a time may use it (a second thread gets AIDB_INVALID_ARGUMENT); it may move between threads.
+ * After it has ended its calls return AIDB_CLOSED, and the message says how it ended. While it is open, the
+ * database keeps the entries that it sees. So one that nobody has used for the option transaction_timeout is
+ * rolled back, and its calls then return AIDB_CONFLICT. It takes memory for its writes, and up to about 6 MiB for
+ * what it has read; when it has read very much, changes of other keys may count as conflicts too. Release it with
+ * aidb_transaction_free, before or after its database is closed.
+ */
+typedef struct aidb_transaction aidb_transaction;
 
 /**
  * How one write is made. Start from AIDB_WRITE_OPTIONS_INIT.
@@ -365,6 +384,37 @@ typedef struct {
      */
     size_t value_len;
 } aidb_entry;
+
+/**
+ * How a transaction is made. Start from AIDB_TRANSACTION_OPTIONS_INIT.
+ */
+typedef struct {
+    /**
+     * sizeof(aidb_transaction_options)
+     */
+    size_t struct_size;
+    /**
+     * Not 0: refuse writes. What the transaction reads is then not kept in memory, and it never conflicts. 0 by
+     * default.
+     */
+    int32_t read_only;
+    /**
+     * 0
+     */
+    int32_t reserved;
+} aidb_transaction_options;
+
+/**
+ * The callback of aidb_run_transaction. It does its work in `transaction` and returns an aidb_status: AIDB_OK to
+ * commit the transaction, any other to roll it back. It may be called several times, each time with a new transaction
+ * that sees newer entries, so it must have no effects besides. The transaction belongs to the caller of the callback,
+ * which ends it: the callback must not commit or free it. `error` is a place that the callback may pass to the calls
+ * it makes; if it then returns that call's status, the caller of aidb_run_transaction gets that error. The callback
+ * must return normally: no longjmp, no exception.
+ */
+typedef int32_t (*aidb_transaction_callback)(void *context,
+                                             aidb_transaction *transaction,
+                                             aidb_error **error);
 
 #ifdef __cplusplus
 extern "C" {
@@ -1010,7 +1060,7 @@ aidb_status aidb_iter_status(const aidb_iterator *iterator, aidb_error **error);
 /**
  * Copies the current entry and those after it in the iterator's order into the caller's buffer, as many as
  * fit, and moves to the entry after the last one copied. A new iterator starts at the first entry. This is the
- * fastest way to scan.
+ * fastest way to scan. In a transaction the entry after the last one copied counts as read, too.
  *
  * @param entries      an array of `max_entries`: receives where each entry's key and value are in the buffer
  * @param max_entries  at least 1
@@ -1029,6 +1079,266 @@ aidb_status aidb_iter_next_many(aidb_iterator *iterator,
                                 size_t buffer_size,
                                 size_t *count_out,
                                 size_t *needed_out,
+                                aidb_error **error);
+
+/**
+ * Begins a transaction, which sees every write acknowledged before. Cost: about that of a snapshot.
+ *
+ * @param options          NULL for the defaults
+ * @param transaction_out  release it with aidb_transaction_free
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+ */
+aidb_status aidb_transaction_begin(const aidb_db *db,
+                                   const aidb_transaction_options *options,
+                                   aidb_transaction **transaction_out,
+                                   aidb_error **error);
+
+/**
+ * Releases a transaction, and rolls it back if it has not ended; never waits for the disk. NULL and a transaction
+ * that was freed before are ignored.
+ */
+void aidb_transaction_free(aidb_transaction *transaction);
+
+/**
+ * Reads the value that the transaction sees under a key into a new buffer. The key counts as read, unless the
+ * transaction has written it itself.
+ *
+ * @param value_out      release it with aidb_free; a zero byte follows the value; an empty value is not NULL
+ * @param value_len_out  the length of the value in bytes
+ * @return AIDB_OK, AIDB_NOT_FOUND, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION;
+ *         AIDB_CONFLICT after transaction_timeout
+ */
+aidb_status aidb_transaction_get(aidb_transaction *transaction,
+                                 const void *key,
+                                 size_t key_len,
+                                 char **value_out,
+                                 size_t *value_len_out,
+                                 aidb_error **error);
+
+/**
+ * aidb_transaction_get without a copy, as aidb_get_pinned is aidb_get without one.
+ *
+ * @param pinned_out  release it with aidb_pinned_free; its bytes stay also when the transaction has ended
+ * @return the same as aidb_transaction_get
+ */
+aidb_status aidb_transaction_get_pinned(aidb_transaction *transaction,
+                                        const void *key,
+                                        size_t key_len,
+                                        aidb_pinned **pinned_out,
+                                        aidb_error **error);
+
+/**
+ * Reads the values that the transaction sees under many keys. Parameters and buffers are those of aidb_get_many,
+ * without its options. Each key counts as read, as in aidb_transaction_get.
+ *
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO or AIDB_CORRUPTION; AIDB_CONFLICT after
+ *         transaction_timeout; if one key fails, the call fails
+ */
+aidb_status aidb_transaction_get_many(aidb_transaction *transaction,
+                                      size_t count,
+                                      const void *const *keys,
+                                      const size_t *key_lens,
+                                      const char **values_out,
+                                      size_t *value_lens_out,
+                                      char **buffer_out,
+                                      aidb_error **error);
+
+/**
+ * Whether the transaction sees a value under a key: AIDB_OK if it does, AIDB_NOT_FOUND if not; otherwise the same
+ * as aidb_transaction_get.
+ */
+aidb_status aidb_transaction_contains(aidb_transaction *transaction,
+                                      const void *key,
+                                      size_t key_len,
+                                      aidb_error **error);
+
+/**
+ * Stores a value under a key when the transaction commits.
+ *
+ * @param key, value  copied; NULL only with a length of 0
+ * @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if the transaction or its database is read-only; AIDB_CLOSED;
+ *         AIDB_CONFLICT after transaction_timeout
+ */
+aidb_status aidb_transaction_put(aidb_transaction *transaction,
+                                 const void *key,
+                                 size_t key_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 aidb_error **error);
+
+/**
+ * Removes a key when the transaction commits; removing an absent key is not an error. Returns the same as
+ * aidb_transaction_put.
+ */
+aidb_status aidb_transaction_delete(aidb_transaction *transaction,
+                                    const void *key,
+                                    size_t key_len,
+                                    aidb_error **error);
+
+/**
+ * Adds all operations of a batch to the transaction; after an error, none. The batch does not change. Returns the
+ * same as aidb_transaction_put.
+ */
+aidb_status aidb_transaction_write(aidb_transaction *transaction,
+                                   const aidb_batch *batch,
+                                   aidb_error **error);
+
+/**
+ * Creates an iterator over the entries that the transaction sees, with its writes as they are now: not those that it
+ * makes later. The keys between where the iterator is placed and where it stands count as read, the absent ones too.
+ * aidb_iter_next reads no further than the entry it moves to; so a transaction that takes the first entry does not
+ * conflict with one that changes a later entry.
+ *
+ * The iterator ends with its transaction: its moves then return what calls of the transaction return.
+ *
+ * @param options       NULL for the defaults: every entry, in key order; copied; without a snapshot
+ * @param iterator_out  release it with aidb_iter_free, before or after the transaction
+ * @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if `options` has a snapshot; AIDB_CLOSED; AIDB_CONFLICT after
+ *         transaction_timeout
+ */
+aidb_status aidb_transaction_iter_create(aidb_transaction *transaction,
+                                         const aidb_iter_options *options,
+                                         aidb_iterator **iterator_out,
+                                         aidb_error **error);
+
+/**
+ * Makes a savepoint: aidb_transaction_rollback_to takes the writes back to it.
+ *
+ * @param savepoint_out  its number: 1 for the first savepoint of a transaction
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED; AIDB_CONFLICT after transaction_timeout
+ */
+aidb_status aidb_transaction_savepoint(aidb_transaction *transaction,
+                                       uint64_t *savepoint_out,
+                                       aidb_error **error);
+
+/**
+ * Takes back every write since a savepoint, and forgets the savepoints after it; it can be used again. What was read
+ * since then still counts as read.
+ *
+ * @param savepoint  a number from aidb_transaction_savepoint with the same transaction
+ * @return AIDB_OK; AIDB_INVALID_ARGUMENT, also if there is no such savepoint; AIDB_CLOSED; AIDB_CONFLICT after
+ *         transaction_timeout
+ */
+aidb_status aidb_transaction_rollback_to(aidb_transaction *transaction,
+                                         uint64_t savepoint,
+                                         aidb_error **error);
+
+/**
+ * Makes the writes visible, all at once. They survive a crash of the process; with `sync`, also a power loss. Without
+ * writes it never conflicts. Ends the transaction, also if the commit fails; only after AIDB_OUT_OF_MEMORY, and if an
+ * argument was wrong, the transaction is still open. The handle must still be freed.
+ *
+ * @param options  NULL for the defaults. `sequence_out` receives the number of the last operation; of a transaction
+ *                 without writes, that of the last write that it saw
+ * @return AIDB_OK; AIDB_CONFLICT if what it has read was changed by another commit: nothing was written, run it
+ *         again from the beginning; AIDB_INVALID_ARGUMENT, AIDB_CLOSED; AIDB_IO or AIDB_NO_SPACE if the log cannot
+ *         be written: the writes may or may not be there after a crash; AIDB_CORRUPTION
+ */
+aidb_status aidb_transaction_commit(aidb_transaction *transaction,
+                                    const aidb_write_options *options,
+                                    aidb_error **error);
+
+/**
+ * Ends the transaction without writing anything. No error if it has ended before, so it may be called anywhere. The
+ * handle must still be freed.
+ *
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED, both for a wrong handle only
+ */
+aidb_status aidb_transaction_rollback(aidb_transaction *transaction,
+                                      aidb_error **error);
+
+/**
+ * Runs a callback in a transaction and commits it; after a conflict runs the callback again, in a new transaction.
+ * Before each new attempt the call pauses: some 50 microseconds at first, then twice as long each time, at most 20
+ * milliseconds.
+ *
+ * @param attempts  how often to call `work` at most; at least 1
+ * @param options   how the transaction is committed: as for aidb_transaction_commit; NULL for the defaults
+ * @param work      called once for each attempt, on the calling thread
+ * @param context   passed to `work` unchanged
+ * @return AIDB_OK if a transaction was committed; AIDB_CONFLICT after the last attempt; any other status that `work`
+ *         returned, AIDB_NOT_FOUND too: its transaction was rolled back; AIDB_INVALID_ARGUMENT, also if `work`
+ *         returned a number that is no aidb_status; otherwise the same as aidb_transaction_commit
+ */
+aidb_status aidb_run_transaction(const aidb_db *db,
+                                 uint32_t attempts,
+                                 const aidb_write_options *options,
+                                 aidb_transaction_callback work,
+                                 void *context,
+                                 aidb_error **error);
+
+/**
+ * If a key has the value `expected`, gives it another value, or removes it. Nobody can change the key in between.
+ *
+ * @param expected     NULL: the key is expected to be absent
+ * @param value        NULL: remove the key
+ * @param options      NULL for the defaults; `sequence_out` must be NULL
+ * @param was_set_out  whether the key had the value `expected`, and was changed; otherwise nothing was written
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO, AIDB_CORRUPTION or AIDB_NO_SPACE; never
+ *         AIDB_CONFLICT
+ */
+aidb_status aidb_compare_and_set(const aidb_db *db,
+                                 const void *key,
+                                 size_t key_len,
+                                 const void *expected,
+                                 size_t expected_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 const aidb_write_options *options,
+                                 bool *was_set_out,
+                                 aidb_error **error);
+
+/**
+ * Stores a value under a key unless the key has one. Nobody can change the key in between.
+ *
+ * @param options      NULL for the defaults; `sequence_out` must be NULL
+ * @param was_put_out  whether the key was absent, and now has the value; otherwise nothing was written
+ * @return the same as aidb_compare_and_set
+ */
+aidb_status aidb_put_if_absent(const aidb_db *db,
+                               const void *key,
+                               size_t key_len,
+                               const void *value,
+                               size_t value_len,
+                               const aidb_write_options *options,
+                               bool *was_put_out,
+                               aidb_error **error);
+
+/**
+ * Stores a value under a key and returns the value that the key had before. Nobody can change the key in between.
+ *
+ * @param options           NULL for the defaults; `sequence_out` must be NULL
+ * @param previous_out      the earlier value; release it with aidb_free; a zero byte follows it; an empty value is not
+ *                          NULL
+ * @param previous_len_out  its length in bytes
+ * @return AIDB_OK if the key had a value, AIDB_NOT_FOUND if it had none: with both, the new value is stored;
+ *         AIDB_INVALID_ARGUMENT, AIDB_CLOSED, AIDB_IO, AIDB_CORRUPTION or AIDB_NO_SPACE; never AIDB_CONFLICT
+ */
+aidb_status aidb_get_and_put(const aidb_db *db,
+                             const void *key,
+                             size_t key_len,
+                             const void *value,
+                             size_t value_len,
+                             const aidb_write_options *options,
+                             char **previous_out,
+                             size_t *previous_len_out,
+                             aidb_error **error);
+
+/**
+ * Removes a key and returns the value that it had; writes nothing if it had none. Nobody can change the key in
+ * between.
+ *
+ * @param options           NULL for the defaults; `sequence_out` must be NULL
+ * @param previous_out      as for aidb_get_and_put
+ * @param previous_len_out  its length in bytes
+ * @return AIDB_OK if the key had a value, AIDB_NOT_FOUND if it had none; otherwise the same as aidb_get_and_put
+ */
+aidb_status aidb_get_and_delete(const aidb_db *db,
+                                const void *key,
+                                size_t key_len,
+                                const aidb_write_options *options,
+                                char **previous_out,
+                                size_t *previous_len_out,
                                 aidb_error **error);
 
 /**

@@ -8,7 +8,7 @@ prefix=$TARGET/prefix
 out=$TARGET/examples
 rm -rf "$out"
 mkdir -p "$out" "$TARGET/node/examples"
-link=(-I"$prefix/include" -L"$prefix/lib" -Wl,-rpath,"$prefix/lib")
+link=(-I"$prefix/include" -L"$prefix/lib" -Wl,-rpath,"$prefix/lib" -pthread)
 
 run() { # name, command...
     local name=$1

@@ -7,16 +7,16 @@
  *
  * Names      aidb_<noun>_<verb>, and aidb_<verb> for the database itself. Options have the same names in every
  *            language; the guide lists them.
- * Handles    aidb_db, aidb_options, aidb_batch, aidb_snapshot, aidb_iterator, aidb_pinned and aidb_error are
- *            opaque. A handle is a number that the library looks up, never an address. A call answers
- *            AIDB_INVALID_ARGUMENT for NULL, for a handle of another type and for one that AiDb never gave out,
- *            and AIDB_CLOSED for one that was closed or freed. Handles may be freed in any order, on any
- *            thread, while calls are using them; freeing one twice, or NULL, does nothing. For a handle it
+ * Handles    aidb_db, aidb_options, aidb_batch, aidb_snapshot, aidb_iterator, aidb_transaction, aidb_pinned and
+ *            aidb_error are opaque. A handle is a number that the library looks up, never an address. A call
+ *            answers AIDB_INVALID_ARGUMENT for NULL, for a handle of another type and for one that AiDb never
+ *            gave out, and AIDB_CLOSED for one that was closed or freed. Handles may be freed in any order, on
+ *            any thread, while calls are using them; freeing one twice, or NULL, does nothing. For a handle it
  *            refuses, a function that returns no status returns 0, NULL or what its description says.
  * Threads    any number of threads may share an aidb_db, aidb_snapshot, aidb_pinned or aidb_error. Only one
- *            thread at a time may use an aidb_iterator, even for reading. Several threads may read the same
- *            aidb_options or aidb_batch; a thread that changes one must be its only user. A thread that breaks
- *            these rules gets AIDB_INVALID_ARGUMENT.
+ *            thread at a time may use an aidb_iterator or aidb_transaction, even for reading. Several threads may
+ *            read the same aidb_options or aidb_batch; a thread that changes one must be its only user. A thread
+ *            that breaks these rules gets AIDB_INVALID_ARGUMENT.
  * Status     every function that can fail returns an aidb_status and takes `error` last. AIDB_NOT_FOUND means
  *            that a key is absent or an iterator is at its end; it is not an error. Every such function may
  *            return AIDB_OUT_OF_MEMORY; the descriptions do not repeat it.

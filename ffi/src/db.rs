@@ -12,7 +12,7 @@ use crate::handle::{
 };
 use crate::options::options_or_default;
 use crate::ptr::{
-    Buffer, array, array_out, bytes, growing, optional_bytes, optional_out, out, path, text,
+    Buffer, Out, array, array_out, bytes, growing, optional_bytes, optional_out, out, path, text,
 };
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 
@@ -66,32 +66,56 @@ pub(crate) fn check_reserved(reserved: i32) -> Result<()> {
     Ok(())
 }
 
+/// The options of a write, and the place for its number.
+#[derive(Default)]
+pub(crate) struct WriteArguments {
+    pub(crate) options: WriteOptions,
+    pub(crate) sequence_out: Option<Out<u64>>,
+}
+
+impl WriteArguments {
+    /// # Safety
+    /// As for [`growing`]; `sequence_out`, if the structure has it, is NULL or a place for a number.
+    pub(crate) unsafe fn new(options: *const aidb_write_options) -> Result<WriteArguments> {
+        if options.is_null() {
+            return Ok(WriteArguments::default());
+        }
+        let defaults = aidb_write_options {
+            struct_size: size_of::<aidb_write_options>(),
+            sync: 0,
+            reserved: 0,
+            sequence_out: std::ptr::null_mut(),
+        };
+        // SAFETY: the caller's own promise; two integers and a pointer besides the size, no padding.
+        let given = unsafe { growing(options, defaults, FIRST_WRITE_OPTIONS, "options")? };
+        check_reserved(given.reserved)?;
+        Ok(WriteArguments {
+            options: WriteOptions::new().sync(given.sync != 0),
+            // SAFETY: the caller's own promise.
+            sequence_out: unsafe { optional_out(given.sequence_out) },
+        })
+    }
+
+    /// Stores the write's number where the options say.
+    pub(crate) fn tell(self, sequence: SequenceNumber) {
+        if let Some(place) = self.sequence_out {
+            place.write(sequence.0);
+        }
+    }
+}
+
 /// Makes a write with `options`, and stores its number where they say.
 ///
 /// # Safety
-/// As for [`growing`]; `sequence_out`, if the structure has it, is NULL or a place for a number.
-unsafe fn written(
+/// As for [`WriteArguments::new`].
+pub(crate) unsafe fn written(
     options: *const aidb_write_options,
     write: impl FnOnce(&WriteOptions) -> Result<SequenceNumber>,
 ) -> Result<()> {
-    if options.is_null() {
-        return write(&WriteOptions::default()).map(drop);
-    }
-    let defaults = aidb_write_options {
-        struct_size: size_of::<aidb_write_options>(),
-        sync: 0,
-        reserved: 0,
-        sequence_out: std::ptr::null_mut(),
-    };
-    // SAFETY: the caller's own promise; two integers and a pointer besides the size, no padding.
-    let given = unsafe { growing(options, defaults, FIRST_WRITE_OPTIONS, "options")? };
-    check_reserved(given.reserved)?;
     // SAFETY: the caller's own promise.
-    let sequence_out = unsafe { optional_out(given.sequence_out) };
-    let sequence = write(&WriteOptions::new().sync(given.sync != 0))?;
-    if let Some(place) = sequence_out {
-        place.write(sequence.0);
-    }
+    let arguments = unsafe { WriteArguments::new(options)? };
+    let sequence = write(&arguments.options)?;
+    arguments.tell(sequence);
     Ok(())
 }
 
@@ -392,38 +416,58 @@ pub unsafe extern "C-unwind" fn aidb_get_many(
     unsafe {
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
-            let keys = array(keys, count, "keys")?;
-            let key_lens = array(key_lens, count, "key_lens")?;
-            let values_out = array_out(values_out, count, "values_out")?;
-            let value_lens_out = array_out(value_lens_out, count, "value_lens_out")?;
-            let buffer_out = out(buffer_out, "buffer_out")?;
             let options = ReadArguments::new(options)?;
-            let mut wanted = aidb::room_for(count, "keys")?;
-            for (key, len) in keys.iter().zip(key_lens) {
-                wanted.push(bytes(*key, *len, "a key")?);
-            }
-            let values = db.get_many_with(&wanted, &options.options())?;
-
-            // The sum of lengths of values in memory cannot overflow.
-            let total = values.iter().flatten().map(|value| value.len()).sum();
-            let mut buffer = Buffer::zeroed(total)?;
-            let mut rest = buffer.bytes_mut();
-            let places = values_out.iter_mut().zip(value_lens_out);
-            for (value, (value_out, len_out)) in values.iter().zip(places) {
-                let Some(value) = value else {
-                    value_out.write(ptr::null());
-                    len_out.write(0);
-                    continue;
-                };
-                let (place, behind) = rest.split_at_mut(value.len());
-                place.copy_from_slice(value);
-                value_out.write(place.as_ptr().cast());
-                len_out.write(value.len());
-                rest = behind;
-            }
-            buffer_out.write(buffer.into_raw());
-            Ok(())
+            read_many(
+                (count, keys, key_lens),
+                (values_out, value_lens_out, buffer_out),
+                |keys| db.get_many_with(keys, &options.options()),
+            )
         })
+    }
+}
+
+/// Reads many keys by `read`, into one buffer: the body of aidb_get_many and its like. `keys` are their count, the
+/// keys and their lengths; `places` are those for the values, for their lengths, and for the buffer.
+///
+/// # Safety
+/// As for [`array`], [`bytes`], [`array_out`] and [`out`].
+pub(crate) unsafe fn read_many(
+    (count, keys, key_lens): (usize, *const *const c_void, *const usize),
+    places: (*mut *const c_char, *mut usize, *mut *mut c_char),
+    read: impl FnOnce(&[&[u8]]) -> Result<Vec<Option<Value>>>,
+) -> Result<()> {
+    // SAFETY: the caller's own promise.
+    unsafe {
+        let keys = array(keys, count, "keys")?;
+        let key_lens = array(key_lens, count, "key_lens")?;
+        let values_out = array_out(places.0, count, "values_out")?;
+        let value_lens_out = array_out(places.1, count, "value_lens_out")?;
+        let buffer_out = out(places.2, "buffer_out")?;
+        let mut wanted = aidb::room_for(count, "keys")?;
+        for (key, len) in keys.iter().zip(key_lens) {
+            wanted.push(bytes(*key, *len, "a key")?);
+        }
+        let values = read(&wanted)?;
+
+        // The sum of lengths of values in memory cannot overflow.
+        let total = values.iter().flatten().map(|value| value.len()).sum();
+        let mut buffer = Buffer::zeroed(total)?;
+        let mut rest = buffer.bytes_mut();
+        let places = values_out.iter_mut().zip(value_lens_out);
+        for (value, (value_out, len_out)) in values.iter().zip(places) {
+            let Some(value) = value else {
+                value_out.write(ptr::null());
+                len_out.write(0);
+                continue;
+            };
+            let (place, behind) = rest.split_at_mut(value.len());
+            place.copy_from_slice(value);
+            value_out.write(place.as_ptr().cast());
+            len_out.write(value.len());
+            rest = behind;
+        }
+        buffer_out.write(buffer.into_raw());
+        Ok(())
     }
 }
 

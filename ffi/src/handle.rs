@@ -20,7 +20,7 @@ use std::ops::Deref;
 use std::ptr;
 
 use aidb::env::fork_count;
-use aidb::{Cursor, DB, Error, ErrorKind, Result, Snapshot, Value};
+use aidb::{Cursor, DB, Error, ErrorKind, Result, Snapshot, Transaction, Value};
 use parking_lot::{Mutex, RwLock};
 
 use self::table::{Found, Table};
@@ -74,6 +74,23 @@ pub struct aidb_iterator {
     _private: [u8; 0],
 }
 
+/// Reads and writes that take place at once, or not at all. It reads the database as it was when it began, with
+/// its own writes over that; nobody else sees its writes before aidb_transaction_commit. The commit returns
+/// AIDB_CONFLICT if another commit has since changed a key that the transaction has looked up, or made, changed
+/// or removed one in a range that its iterators have passed over. So transactions are serializable: their effect
+/// is that of running one after the other, in the order of their commits. Writes alone do not conflict with each
+/// other.
+///
+/// One thread at a time may use it (a second thread gets AIDB_INVALID_ARGUMENT); it may move between threads.
+/// After it has ended its calls return AIDB_CLOSED, and the message says how it ended. While it is open, the
+/// database keeps the entries that it sees. So one that nobody has used for the option transaction_timeout is
+/// rolled back, and its calls then return AIDB_CONFLICT. It takes memory for its writes, and up to about 6 MiB for
+/// what it has read; when it has read very much, changes of other keys may count as conflicts too. Release it with
+/// aidb_transaction_free, before or after its database is closed.
+pub struct aidb_transaction {
+    _private: [u8; 0],
+}
+
 /// What a handle holds.
 pub(crate) enum Object {
     Db(DB),
@@ -83,6 +100,7 @@ pub(crate) enum Object {
     Iterator(Box<Mutex<Cursor>>),
     Pinned(Value),
     Error(Report),
+    Transaction(Transaction),
 }
 
 /// An opaque type of the header.
@@ -98,7 +116,7 @@ pub(crate) trait Handle: Sized {
 }
 
 /// Names of the kinds by tag, for messages.
-const KINDS: [(u8, &str); 7] = [
+const KINDS: [(u8, &str); 8] = [
     (0xd1, "aidb_db"),
     (0xd3, "aidb_options"),
     (0xd5, "aidb_batch"),
@@ -106,6 +124,7 @@ const KINDS: [(u8, &str); 7] = [
     (0xd9, "aidb_iterator"),
     (0xdb, "aidb_pinned"),
     (0xdd, "aidb_error"),
+    (0xdf, "aidb_transaction"),
 ];
 
 macro_rules! handles {
@@ -132,6 +151,7 @@ handles! {
     aidb_iterator, Iterator, Mutex<Cursor>, 4;
     aidb_pinned, Pinned, Value, 5;
     aidb_error, Error, Report, 6;
+    aidb_transaction, Transaction, Transaction, 7;
 }
 
 /// An object of the table, and the process that made its handle.

@@ -68,7 +68,7 @@ const _: () = assert!(size_of::<aidb_iter_options>() >= FIRST_ITER_OPTIONS);
 
 /// # Safety
 /// As for [`growing`] and, for each byte string in it, [`bytes`].
-unsafe fn iter_options(options: *const aidb_iter_options) -> Result<IterOptions> {
+pub(crate) unsafe fn iter_options(options: *const aidb_iter_options) -> Result<IterOptions> {
     let defaults = aidb_iter_options {
         struct_size: size_of::<aidb_iter_options>(),
         snapshot: std::ptr::null(),
@@ -114,7 +114,11 @@ unsafe fn owned((data, len): (*const c_void, usize), name: &str) -> Result<Optio
 
 /// Makes a cursor and writes its handle to `place`.
 fn create(db: *const aidb_db, options: IterOptions, place: Out<*mut aidb_iterator>) -> Result<()> {
-    let cursor = handle::get(db, "db")?.cursor(options)?;
+    hand_over(handle::get(db, "db")?.cursor(options)?, place)
+}
+
+/// Writes a handle of `cursor` to `place`.
+pub(crate) fn hand_over(cursor: Cursor, place: Out<*mut aidb_iterator>) -> Result<()> {
     let held = Object::Iterator(Box::new(Mutex::new(cursor)));
     place.write(handle::insert(held)?);
     Ok(())
@@ -383,7 +387,7 @@ pub unsafe extern "C-unwind" fn aidb_iter_status(
 
 /// Copies the current entry and those after it in the iterator's order into the caller's buffer, as many as
 /// fit, and moves to the entry after the last one copied. A new iterator starts at the first entry. This is the
-/// fastest way to scan.
+/// fastest way to scan. In a transaction the entry after the last one copied counts as read, too.
 ///
 /// @param entries      an array of `max_entries`: receives where each entry's key and value are in the buffer
 /// @param max_entries  at least 1

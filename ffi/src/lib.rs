@@ -8,8 +8,9 @@
 //! * `guard.rs`   panics and errors become codes; nothing unwinds into C
 //! * `cancel.rs`  `pthread_cancel` waits for the end of a call
 //! * `ptr.rs`     checks of pointers, lengths and strings; buffers from malloc
-//! * a file per C noun: `db`, `options`, `batch`, `snapshot`, `iterator`, `pinned`, `error`,
-//!   `status`; `report` for checkpoint, verify and repair; and `count`
+//! * a file per C noun: `db`, `options`, `batch`, `snapshot`, `iterator`, `transaction`, `pinned`, `error`,
+//!   `status`; `report` for checkpoint, verify and repair; `count`; `attempts` and `one_call` for transactions that
+//!   the library begins and commits
 //!
 //! * FFI-1  Nothing the caller passes as a handle is dereferenced (`handle.rs`).
 //! * FFI-2  Every exported function runs inside `guard.rs`, except those that return a constant or free memory.
@@ -43,6 +44,12 @@ mod batch;
 mod snapshot;
 
 mod iterator;
+
+mod transaction;
+
+mod attempts;
+
+mod one_call;
 
 mod ptr;
 

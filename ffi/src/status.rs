@@ -18,7 +18,8 @@ pub enum aidb_status {
     AIDB_CORRUPTION = 3,
     /// Another opener holds the database: close it there first.
     AIDB_LOCKED = 4,
-    /// Reserved for transactions, which do not exist yet: no call returns it.
+    /// Another commit has changed what the transaction has read, or nobody has used it for too long: nothing was
+    /// written; run it again from the beginning.
     AIDB_CONFLICT = 5,
     /// The handle or its database has been closed: open it again.
     AIDB_CLOSED = 6,
@@ -50,6 +51,13 @@ pub(crate) fn status_of(kind: ErrorKind) -> aidb_status {
         ErrorKind::OutOfMemory => AIDB_OUT_OF_MEMORY,
         _ => AIDB_INTERNAL,
     }
+}
+
+/// The kind of an error's status; `None` for `AIDB_OK`, `AIDB_NOT_FOUND` and a number that is no status.
+pub(crate) fn kind_of(status: i32) -> Option<ErrorKind> {
+    ErrorKind::ALL
+        .into_iter()
+        .find(|kind| kind.code() == status)
 }
 
 /// The content of an error object.
@@ -102,13 +110,17 @@ mod tests {
         for kind in ErrorKind::ALL {
             let status = status_of(kind);
             assert_eq!(status as i32, kind.code());
+            assert_eq!(kind_of(kind.code()), Some(kind));
             // SAFETY: the function returns static text.
             let name = unsafe { CStr::from_ptr(aidb_status_name(status as i32)) };
             assert_eq!(name.to_str().unwrap(), format!("{status:?}"));
             let letters = name.to_str().unwrap().replace("AIDB_", "").replace('_', "");
             assert_eq!(letters, kind.name().to_uppercase());
         }
+        assert_eq!(kind_of(AIDB_OK as i32), None);
+        assert_eq!(kind_of(AIDB_NOT_FOUND as i32), None);
         for other in [i32::MIN, -1, 12, i32::MAX] {
+            assert_eq!(kind_of(other), None);
             // SAFETY: as above.
             let name = unsafe { CStr::from_ptr(aidb_status_name(other)) };
             assert_eq!(name, c"unknown status");

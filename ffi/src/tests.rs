@@ -19,6 +19,7 @@ use crate::status::*;
 use crate::version::aidb_version;
 
 mod scarce;
+mod transactions;
 
 /// The message of an error, which it frees.
 pub(crate) fn message(error: *mut aidb_error) -> String {

@@ -9,8 +9,8 @@ misused like the others, without anybody remembering to; an argument of a type t
 import re
 import sys
 
-HANDLES = ("db", "options", "batch", "snapshot", "iterator", "pinned", "error")
-STRUCTS = ("write_options", "read_options", "iter_options", "count_options")
+HANDLES = ("db", "options", "batch", "snapshot", "iterator", "pinned", "transaction", "error")
+STRUCTS = ("write_options", "read_options", "iter_options", "count_options", "transaction_options")
 # By type; a type ending in ? is looked up together with the argument's name.
 KINDS = {
     "const char*": "TEXT",
@@ -26,11 +26,13 @@ KINDS = {
     "void*": "SPACE",
     "size_t": "LENGTH",
     "int32_t": "NUMBER",
+    "uint32_t": "NUMBER",
     "uint64_t": "NUMBER",
     "aidb_error**": "ERROR_OUT",
     "aidb_progress_callback": "ON_PROGRESS",
     "aidb_batch_put_callback": "ON_PUT",
     "aidb_batch_delete_callback": "ON_DELETE",
+    "aidb_transaction_callback": "ON_TRANSACTION",
 }
 for name in HANDLES:
     for const in ("", "const "):
@@ -40,7 +42,12 @@ for name in STRUCTS:
     KINDS[f"const aidb_{name}*"] = name.upper()
 
 MEMBER = {"LENGTH": "length", "NUMBER": "length"}
-CALLBACKS = {"ON_PROGRESS": "on_progress", "ON_PUT": "on_put", "ON_DELETE": "on_delete"}
+CALLBACKS = {
+    "ON_PROGRESS": "on_progress",
+    "ON_PUT": "on_put",
+    "ON_DELETE": "on_delete",
+    "ON_TRANSACTION": "on_transaction",
+}
 
 
 def functions(header):
@@ -68,7 +75,8 @@ def main():
         passed = []
         for index, one in enumerate(kinds):
             member = CALLBACKS.get(one) or MEMBER.get(one, "pointer")
-            cast = "(int32_t)" if "int32_t" in arguments[index] else ""
+            narrow = re.search(r"\bu?int32_t\b", arguments[index])
+            cast = f"({narrow[0]})" if narrow else ""
             passed.append(f"{cast}values[{index}].{member}")
         call = f"{name}({', '.join(passed)})"
         if result == "aidb_status":

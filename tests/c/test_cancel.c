@@ -68,6 +68,28 @@ static void *lives(void *unused) {
     return NULL;
 }
 
+static int32_t change(void *context, aidb_transaction *transaction, aidb_error **error) {
+    aidb_status status = aidb_transaction_contains(transaction, "key", 3, error);
+    (void)context;
+    if (status == AIDB_OK || status == AIDB_NOT_FOUND) {
+        status = aidb_transaction_put(transaction, "key", 3, "value", 5, error);
+    }
+    return status;
+}
+
+/* A cancelled thread leaves no transaction open, and no lock locked. */
+static void *transactions(void *unused) {
+    aidb_write_options options = AIDB_WRITE_OPTIONS_INIT;
+    bool was_set = false;
+    options.sync = 1;
+    (void)unused;
+    for (;;) {
+        returned(aidb_run_transaction(db, 1000, &options, change, NULL, NULL));
+        returned(aidb_compare_and_set(db, "other", 5, NULL, 0, "value", 5, NULL, &was_set, NULL));
+    }
+    return NULL;
+}
+
 /* A thread that only reads from memory can be cancelled too. */
 static void *reads(void *unused) {
     (void)unused;
@@ -178,6 +200,7 @@ int main(int argc, char **argv) {
     cancel_threads(compactions);
     cancel_threads(lives);
     cancel_threads(reads);
+    cancel_threads(transactions);
     for (i = 0; i < 400; i++) {
         char key[8], bytes[200];
         memset(bytes, i, sizeof bytes);

@@ -32,6 +32,7 @@ struct parent {
     /* One that no other thread uses, and one that a thread under load uses all the time. */
     aidb_iterator *iterator, *busy_iterator;
     aidb_batch *busy_batch;
+    aidb_transaction *transaction, *busy_transaction;
 };
 
 static aidb_options *small_options;
@@ -64,8 +65,10 @@ static int parents_handles_are_closed(const struct parent *parent) {
     aidb_db *db = NULL;
     aidb_snapshot *snapshot = NULL;
     aidb_iterator *iterator = NULL;
+    aidb_transaction *transaction = NULL;
     char *value = NULL;
     size_t len = 0;
+    uint64_t savepoint = 0;
     aidb_status busy;
     MUST(aidb_put(parent->db, "k", 1, "v", 1, NULL, NULL) == AIDB_CLOSED);
     MUST(aidb_get(parent->db, "k", 1, NULL, &value, &len, NULL) == AIDB_CLOSED);
@@ -74,8 +77,15 @@ static int parents_handles_are_closed(const struct parent *parent) {
     MUST(aidb_flush(parent->db, NULL) == AIDB_CLOSED);
     MUST(aidb_iter_first(parent->iterator, NULL) == AIDB_CLOSED);
     MUST(aidb_iter_next(parent->iterator, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_begin(parent->db, NULL, &transaction, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_get(parent->transaction, "k", 1, &value, &len, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_put(parent->transaction, "k", 1, "v", 1, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_savepoint(parent->transaction, &savepoint, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_commit(parent->transaction, NULL, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_rollback(parent->transaction, NULL) == AIDB_OK);
     /* A thread that the child does not have may have been using these. */
     MUST(aidb_iter_first(parent->busy_iterator, NULL) == AIDB_CLOSED);
+    MUST(aidb_transaction_contains(parent->busy_transaction, "k", 1, NULL) == AIDB_CLOSED);
     busy = aidb_batch_put(parent->busy_batch, "k", 1, "v", 1, NULL);
     MUST(busy == AIDB_OK || busy == AIDB_CLOSED);
     /* The parent still has the lock. */
@@ -88,6 +98,8 @@ static void let_go(const struct parent *parent) {
     aidb_iter_free(parent->busy_iterator);
     aidb_batch_free(parent->busy_batch);
     aidb_snapshot_release(parent->snapshot);
+    aidb_transaction_free(parent->transaction);
+    aidb_transaction_free(parent->busy_transaction);
     aidb_close(parent->db, NULL);
 }
 
@@ -173,7 +185,7 @@ static int live(const struct parent *parent, const char *own, unsigned long numb
     if (answer != 0) return answer;
     if (number % 10 == 0) {
         /* The same again, one generation further. */
-        struct parent self = {NULL, NULL, NULL, NULL, NULL, NULL};
+        struct parent self = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
         char deeper[512];
         pid_t child;
         snprintf(deeper, sizeof deeper, "%s-deeper", own);
@@ -183,6 +195,8 @@ static int live(const struct parent *parent, const char *own, unsigned long numb
         MUST(aidb_snapshot_create(db, &self.snapshot, NULL) == AIDB_OK);
         MUST(aidb_iter_create(db, NULL, &self.iterator, NULL) == AIDB_OK);
         MUST(aidb_iter_create(db, NULL, &self.busy_iterator, NULL) == AIDB_OK);
+        MUST(aidb_transaction_begin(db, NULL, &self.transaction, NULL) == AIDB_OK);
+        MUST(aidb_transaction_begin(db, NULL, &self.busy_transaction, NULL) == AIDB_OK);
         child = fork();
         MUST(child >= 0);
         if (child == 0) {
@@ -194,6 +208,8 @@ static int live(const struct parent *parent, const char *own, unsigned long numb
         aidb_iter_free(self.busy_iterator);
         aidb_snapshot_release(self.snapshot);
         aidb_batch_free(self.busy_batch);
+        aidb_transaction_free(self.transaction);
+        aidb_transaction_free(self.busy_transaction);
         answer = use_own(db);
         if (answer != 0) return answer;
     }
@@ -286,7 +302,24 @@ static void *use_all_the_time(void *given) {
         while (!stop && aidb_iter_next(parent->busy_iterator, NULL) == AIDB_OK) {
             aidb_batch_put(parent->busy_batch, "key", 3, "value", 5, NULL);
             if (aidb_batch_count(parent->busy_batch) > 100) aidb_batch_clear(parent->busy_batch, NULL);
+            aidb_transaction_put(parent->busy_transaction, "key", 3, "value", 5, NULL);
+            aidb_transaction_contains(parent->busy_transaction, "first", 5, NULL);
         }
+    }
+    return NULL;
+}
+
+static int32_t take_first(void *context, aidb_transaction *transaction, aidb_error **error) {
+    (void)context;
+    return aidb_transaction_contains(transaction, "first", 5, error) == AIDB_OK
+        ? (int32_t)aidb_transaction_put(transaction, "taken", 5, "value", 5, error)
+        : (int32_t)AIDB_INTERNAL;
+}
+
+static void *commit_all_the_time(void *given) {
+    const struct parent *parent = given;
+    while (!stop) {
+        if (!CHECK(aidb_run_transaction(parent->db, UINT32_MAX, NULL, take_first, NULL, NULL) == AIDB_OK)) break;
     }
     return NULL;
 }
@@ -342,7 +375,7 @@ static pid_t fork_for_long(const struct parent *parent) {
 
 static void test_children_under_load(struct parent *parent, unsigned long children) {
     void *(*loads[])(void *) = {write_all_the_time, write_all_the_time, write_all_the_time, read_all_the_time,
-                                read_all_the_time,  use_all_the_time,   change_all_the_time};
+                                read_all_the_time,  use_all_the_time,   commit_all_the_time, change_all_the_time};
     pthread_t threads[sizeof loads / sizeof *loads];
     size_t at;
     unsigned long entries = 0;
@@ -382,7 +415,7 @@ static void read_lock(const struct parent *parent, char *text, size_t room) {
 }
 
 int main(int argc, char **argv) {
-    struct parent parent = {NULL, NULL, NULL, NULL, NULL, NULL};
+    struct parent parent = {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
     unsigned long children = number_from("AIDB_FORKS", 150);
     char memory[] = "/dev/shm/aidb-fork-XXXXXX", path[512], lock[256], lock_after[256];
     /* A thousand small databases: in memory, if the system has memory files. */
@@ -402,6 +435,9 @@ int main(int argc, char **argv) {
     CHECK(aidb_snapshot_create(parent.db, &parent.snapshot, NULL) == AIDB_OK);
     CHECK(aidb_iter_create(parent.db, NULL, &parent.iterator, NULL) == AIDB_OK);
     CHECK(aidb_iter_create(parent.db, NULL, &parent.busy_iterator, NULL) == AIDB_OK);
+    CHECK(aidb_transaction_begin(parent.db, NULL, &parent.transaction, NULL) == AIDB_OK);
+    CHECK(aidb_transaction_put(parent.transaction, "never", 5, "value", 5, NULL) == AIDB_OK);
+    CHECK(aidb_transaction_begin(parent.db, NULL, &parent.busy_transaction, NULL) == AIDB_OK);
     parent.busy_batch = aidb_batch_new();
     read_lock(&parent, lock, sizeof lock);
 

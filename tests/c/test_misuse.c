@@ -20,11 +20,11 @@
 enum kind {
     END,
     /* Handles first. */
-    DB, OPTIONS, BATCH, SNAPSHOT, ITERATOR, PINNED, ERROR, HANDLES,
+    DB, OPTIONS, BATCH, SNAPSHOT, ITERATOR, PINNED, TRANSACTION, ERROR, HANDLES,
     TEXT, BYTES, KEYS, LENGTHS, PLACES, ENTRIES, SPACE, LENGTH, NUMBER,
-    WRITE_OPTIONS, READ_OPTIONS, ITER_OPTIONS, COUNT_OPTIONS,
-    BUFFER_OUT, DB_OUT, SNAPSHOT_OUT, ITERATOR_OUT, PINNED_OUT, ERROR_OUT,
-    ON_PROGRESS, ON_PUT, ON_DELETE
+    WRITE_OPTIONS, TRANSACTION_OPTIONS, READ_OPTIONS, ITER_OPTIONS, COUNT_OPTIONS,
+    BUFFER_OUT, DB_OUT, SNAPSHOT_OUT, ITERATOR_OUT, PINNED_OUT, TRANSACTION_OUT, ERROR_OUT,
+    ON_PROGRESS, ON_PUT, ON_DELETE, ON_TRANSACTION
 };
 
 #define NO_STATUS (-1)
@@ -38,6 +38,7 @@ union value {
     aidb_progress_callback on_progress;
     aidb_batch_put_callback on_put;
     aidb_batch_delete_callback on_delete;
+    aidb_transaction_callback on_transaction;
 };
 
 struct function {
@@ -63,6 +64,10 @@ static void on_put(void *context, const char *key, size_t key_len, const char *v
 static void on_delete(void *context, const char *key, size_t key_len) {
     (void)context, (void)key, (void)key_len;
 }
+static int32_t on_transaction(void *context, aidb_transaction *transaction, aidb_error **error) {
+    (void)context;
+    return aidb_transaction_put(transaction, "key", 3, "value", 5, error);
+}
 
 /* A live handle of each kind, and a closed one. */
 static void *live[HANDLES];
@@ -81,6 +86,10 @@ static void *make(enum kind kind) {
     case SNAPSHOT: aidb_snapshot_create(live[DB], (aidb_snapshot **)&made, NULL); break;
     case ITERATOR: aidb_iter_create(live[DB], NULL, (aidb_iterator **)&made, NULL); break;
     case PINNED: aidb_get_pinned(live[DB], "key", 3, NULL, (aidb_pinned **)&made, NULL); break;
+    case TRANSACTION:
+        aidb_transaction_begin(live[DB], NULL, (aidb_transaction **)&made, NULL);
+        aidb_transaction_put(made, "key", 3, "value", 5, NULL);
+        break;
     default:
         aidb_close(NULL, &error);
         made = error;
@@ -97,6 +106,7 @@ static void end(enum kind kind, void *handle) {
     case SNAPSHOT: aidb_snapshot_release(handle); break;
     case ITERATOR: aidb_iter_free(handle); break;
     case PINNED: aidb_pinned_free(handle); break;
+    case TRANSACTION: aidb_transaction_free(handle); break;
     default: aidb_error_free(handle);
     }
 }
@@ -132,6 +142,7 @@ static struct {
     const void *keys[3];
     size_t key_lens[3];
     aidb_write_options write_options;
+    aidb_transaction_options transaction_options;
     aidb_read_options read_options;
     aidb_iter_options iter_options;
     aidb_count_options count_options;
@@ -140,6 +151,7 @@ static struct {
 
 static union value right(enum kind kind, int index) {
     static const aidb_write_options write_options = AIDB_WRITE_OPTIONS_INIT;
+    static const aidb_transaction_options transaction_options = AIDB_TRANSACTION_OPTIONS_INIT;
     static const aidb_read_options read_options = AIDB_READ_OPTIONS_INIT;
     static const aidb_iter_options iter_options = AIDB_ITER_OPTIONS_INIT;
     static const aidb_count_options count_options = AIDB_COUNT_OPTIONS_INIT;
@@ -147,7 +159,7 @@ static union value right(enum kind kind, int index) {
     int key;
     memset(&value, 0, sizeof value);
     switch (kind) {
-    case DB: case OPTIONS: case BATCH: case SNAPSHOT: case ITERATOR: case PINNED: case ERROR:
+    case DB: case OPTIONS: case BATCH: case SNAPSHOT: case ITERATOR: case PINNED: case TRANSACTION: case ERROR:
         value.pointer = live[kind];
         break;
     case TEXT: value.pointer = (void *)path; break;
@@ -167,6 +179,10 @@ static union value right(enum kind kind, int index) {
         at.write_options = write_options;
         value.pointer = &at.write_options;
         break;
+    case TRANSACTION_OPTIONS:
+        at.transaction_options = transaction_options;
+        value.pointer = &at.transaction_options;
+        break;
     case READ_OPTIONS:
         at.read_options = read_options;
         value.pointer = &at.read_options;
@@ -183,6 +199,7 @@ static union value right(enum kind kind, int index) {
     case ON_PROGRESS: value.on_progress = on_progress; break;
     case ON_PUT: value.on_put = on_put; break;
     case ON_DELETE: value.on_delete = on_delete; break;
+    case ON_TRANSACTION: value.on_transaction = on_transaction; break;
     default: value.pointer = at.places[index];
     }
     return value;
@@ -229,6 +246,7 @@ static int call(const struct function *function, const union value *values) {
             case SNAPSHOT_OUT: end(SNAPSHOT, out); break;
             case ITERATOR_OUT: end(ITERATOR, out); break;
             case PINNED_OUT: end(PINNED, out); break;
+            case TRANSACTION_OUT: end(TRANSACTION, out); break;
             default: break;
             }
         }
@@ -251,6 +269,10 @@ static int misuse(const struct function *function, int index, union value wrong)
         /* It was a close whose important arguments were right. */
         end_all();
         make_all();
+    } else if (function->kinds[0] == TRANSACTION) {
+        /* The call may have ended it. */
+        end(TRANSACTION, live[TRANSACTION]);
+        live[TRANSACTION] = make(TRANSACTION);
     }
     return status;
 }
@@ -313,7 +335,7 @@ static void misuse_struct(const struct function *function, int index, enum kind 
     at.wrong_struct[15] = 1;
     CHECK(misuse(function, index, wrong) == AIDB_UNSUPPORTED);
     at.wrong_struct[15] = 0;
-    if (kind != WRITE_OPTIONS) {
+    if (kind != WRITE_OPTIONS && kind != TRANSACTION_OPTIONS) {
         at.wrong_struct[1] = (size_t)live[BATCH];
         CHECK(misuse(function, index, wrong) == AIDB_INVALID_ARGUMENT);
         at.wrong_struct[1] = (size_t)closed[SNAPSHOT];
@@ -386,6 +408,7 @@ static void questions_about_wrong_handles(void) {
         aidb_snapshot_release(wrong[each]);
         aidb_iter_free(wrong[each]);
         aidb_pinned_free(wrong[each]);
+        aidb_transaction_free(wrong[each]);
         aidb_error_free(wrong[each]);
     }
     CHECK(aidb_batch_count(live[BATCH]) == batch);
@@ -396,6 +419,7 @@ static void questions_about_wrong_handles(void) {
 static void wrong_values(void) {
     aidb_write_options write = AIDB_WRITE_OPTIONS_INIT;
     aidb_read_options read = AIDB_READ_OPTIONS_INIT;
+    aidb_transaction_options transaction = AIDB_TRANSACTION_OPTIONS_INIT;
     aidb_db *db = NULL;
     CHECK(aidb_open("", NULL, &db, NULL) == AIDB_INVALID_ARGUMENT && db == NULL);
     CHECK(aidb_open(NULL, NULL, &db, NULL) == AIDB_INVALID_ARGUMENT && db == NULL);
@@ -407,6 +431,9 @@ static void wrong_values(void) {
     CHECK(aidb_delete(live[DB], "k", 1, &write, NULL) == AIDB_UNSUPPORTED);
     read.reserved = 1;
     CHECK(aidb_contains(live[DB], "k", 1, &read, NULL) == AIDB_UNSUPPORTED);
+    transaction.reserved = 1;
+    CHECK(aidb_transaction_begin(live[DB], &transaction, NULL, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_transaction_begin(live[DB], &transaction, (aidb_transaction **)(void *)&db, NULL) == AIDB_UNSUPPORTED);
 }
 
 /* The library rejects lengths beyond the limits before it reads or copies a byte. */
@@ -686,6 +713,7 @@ static void *use(void *argument) {
     while (status != AIDB_CLOSED) {
         aidb_iterator *iterator = NULL;
         aidb_pinned *pinned = NULL;
+        aidb_transaction *transaction = NULL;
         key[1]++;
         switch (way) {
         case 0: status = aidb_put(shared, key, 2, key, 2, NULL, NULL); break;
@@ -693,6 +721,16 @@ static void *use(void *argument) {
             status = aidb_get_pinned(shared, key, 2, NULL, &pinned, NULL);
             if (status == AIDB_OK) CHECK(aidb_pinned_len(pinned) == 2);
             aidb_pinned_free(pinned);
+            break;
+        case 2:
+            status = aidb_transaction_begin(shared, NULL, &transaction, NULL);
+            if (status == AIDB_OK) status = aidb_transaction_put(transaction, key, 2, key, 2, NULL);
+            if (status == AIDB_OK) status = aidb_transaction_iter_create(transaction, NULL, &iterator, NULL);
+            if (status == AIDB_OK) status = aidb_iter_next(iterator, NULL);
+            if (status == AIDB_OK) status = aidb_transaction_commit(transaction, NULL, NULL);
+            if (status == AIDB_CONFLICT) status = AIDB_OK;
+            aidb_transaction_free(transaction);
+            aidb_iter_free(iterator);
             break;
         default:
             status = aidb_iter_create(shared, NULL, &iterator, NULL);
@@ -704,15 +742,17 @@ static void *use(void *argument) {
     return NULL;
 }
 
+#define SHARERS 4
+
 /* Closes twice while others write, read and iterate: their calls end with Closed. */
 static void close_under_use(int rounds) {
     int round, way;
     for (round = 0; round < rounds; round++) {
-        pthread_t threads[3];
+        pthread_t threads[SHARERS];
         size_t count = 0;
         char *text = NULL;
         shared = make(DB);
-        for (way = 0; way < 3; way++) {
+        for (way = 0; way < SHARERS; way++) {
             pthread_create(&threads[way], NULL, use, (void *)(size_t)way);
         }
         while (count < (size_t)round % 50) {
@@ -723,7 +763,7 @@ static void close_under_use(int rounds) {
         }
         CHECK(aidb_close(shared, NULL) == AIDB_OK);
         CHECK(aidb_close(shared, NULL) == AIDB_CLOSED);
-        for (way = 0; way < 3; way++) pthread_join(threads[way], NULL);
+        for (way = 0; way < SHARERS; way++) pthread_join(threads[way], NULL);
     }
 }
 
@@ -735,6 +775,8 @@ static const enum kind ended[] = {DB, SNAPSHOT, ITERATOR, BATCH, PINNED};
 #define USERS 4
 static void *common[HANDLES];
 static int are_ready, may_close;
+/* How many of the others each closer ends before the transaction, which would make six times as many orders. */
+static int before_transaction;
 /* The last acknowledged write. */
 static uint32_t last;
 
@@ -769,9 +811,11 @@ static void *use_common(void *argument) {
             aidb_pinned_free(pinned);
             CHECK(aidb_pinned_len(common[PINNED]) == 5 || aidb_pinned_data(common[PINNED]) == NULL);
             CHECK(in_order_or_in_use(aidb_batch_put(common[BATCH], "key", 3, "value", 5, NULL)));
+            CHECK(in_order_or_in_use(aidb_transaction_contains(common[TRANSACTION], "last", 4, NULL)));
             break;
         default:
             /* Two threads do this: the iterator serves one at a time. */
+            CHECK(in_order_or_in_use(aidb_transaction_put(common[TRANSACTION], "key", 3, "value", 5, NULL)));
             CHECK(in_order_or_in_use(aidb_iter_first(common[ITERATOR], NULL)));
             do {
                 status = aidb_iter_next(common[ITERATOR], NULL);
@@ -793,6 +837,7 @@ static void *end_common(void *argument) {
     pthread_mutex_unlock(&turn);
     for (count = ENDED; count > 0; count--) {
         enum kind kind;
+        if (ENDED - count == before_transaction) end(TRANSACTION, common[TRANSACTION]);
         orders /= count;
         kind = left[order / orders];
         memmove(&left[order / orders], &left[order / orders + 1], (size_t)(count - 1 - order / orders) * sizeof *left);
@@ -803,6 +848,7 @@ static void *end_common(void *argument) {
             end(kind, common[kind]);
         }
     }
+    end(TRANSACTION, common[TRANSACTION]);
     return NULL;
 }
 
@@ -824,6 +870,8 @@ static void several_closers(int rounds) {
         for (each = 0; each < ENDED; each++) {
             common[ended[each]] = ended[each] == DB ? live[DB] : make(ended[each]);
         }
+        common[TRANSACTION] = make(TRANSACTION);
+        before_transaction = round % (ENDED + 1);
         for (each = 0; each < USERS; each++) {
             pthread_create(&users[each], NULL, use_common, (void *)(size_t)each);
         }
@@ -848,6 +896,7 @@ static void several_closers(int rounds) {
         aidb_error_free(error);
         CHECK(aidb_iter_next(common[ITERATOR], NULL) == AIDB_CLOSED);
         CHECK(aidb_batch_clear(common[BATCH], NULL) == AIDB_CLOSED);
+        CHECK(aidb_transaction_rollback(common[TRANSACTION], NULL) == AIDB_CLOSED);
         CHECK(aidb_pinned_data(common[PINNED]) == NULL && aidb_snapshot_sequence(common[SNAPSHOT]) == 0);
 
         live[DB] = make(DB);

@@ -16,10 +16,13 @@
 #define LIMIT (48UL << 20)
 #define MOST (LIMIT / 32)
 
-enum kind { OPTIONS, BATCH, SNAPSHOT, ITERATOR, PINNED, PUT_BATCH, ITERATOR_IN_USE, ERROR, KINDS };
+enum kind {
+    OPTIONS, BATCH, SNAPSHOT, ITERATOR, PINNED, PUT_BATCH, ITERATOR_IN_USE, TRANSACTION, TRANSACTION_IN_USE, ERROR, KINDS
+};
 
 static const char *const names[KINDS] = {"options", "batches", "snapshots", "iterators", "pinned values",
-                                         "batches with a put", "iterators in use", "errors"};
+                                         "batches with a put", "iterators in use", "transactions", "transactions in use",
+                                         "errors"};
 static void *made[MOST];
 static aidb_db *db;
 
@@ -35,6 +38,8 @@ static aidb_status make(enum kind kind, void **place) {
     case ITERATOR:
     case ITERATOR_IN_USE: status = aidb_iter_create(db, NULL, (aidb_iterator **)place, NULL); break;
     case PINNED: status = aidb_get_pinned(db, "key", 3, NULL, (aidb_pinned **)place, NULL); break;
+    case TRANSACTION:
+    case TRANSACTION_IN_USE: status = aidb_transaction_begin(db, NULL, (aidb_transaction **)place, NULL); break;
     default: aidb_options_set(NULL, "name", "value", (aidb_error **)place);
     }
     if (kind == PUT_BATCH && *place != NULL) {
@@ -42,6 +47,10 @@ static aidb_status make(enum kind kind, void **place) {
     }
     if (kind == ITERATOR_IN_USE && *place != NULL) {
         return aidb_iter_first(*place, NULL);
+    }
+    if (kind == TRANSACTION_IN_USE && *place != NULL) {
+        status = aidb_transaction_contains(*place, "key", 3, NULL);
+        return status == AIDB_OK ? aidb_transaction_put(*place, "key", 3, "value", 5, NULL) : status;
     }
     return *place != NULL ? AIDB_OK : status;
 }
@@ -54,6 +63,8 @@ static void end(enum kind kind, void *handle) {
     case SNAPSHOT: aidb_snapshot_release(handle); break;
     case ITERATOR:
     case ITERATOR_IN_USE: aidb_iter_free(handle); break;
+    case TRANSACTION:
+    case TRANSACTION_IN_USE: aidb_transaction_free(handle); break;
     case PINNED: aidb_pinned_free(handle); break;
     default: aidb_error_free(handle);
     }

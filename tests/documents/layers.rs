@@ -292,7 +292,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "ffi/src",
         &[
-            "count",
+            "attempts count one_call transaction",
             "batch db error iterator report snapshot",
             "options pinned version",
             "guard",

@@ -7,8 +7,9 @@
 // * A call that fails throws aidb::Error, which carries the status; an absent key is an empty optional.
 // * Objects can be moved but not copied. Using a closed one throws AIDB_CLOSED, a moved-from one
 //   AIDB_INVALID_ARGUMENT.
-// * They may be destroyed in any order: the database even before its iterators, snapshots and values.
-// * Threads: as in aidb.h. A DB, Snapshot or Value may be shared; an Iterator serves one thread at a time.
+// * They may be destroyed in any order: the database even before its iterators, snapshots, transactions and values.
+// * Threads: as in aidb.h. A DB, Snapshot or Value may be shared; an Iterator or a Transaction serves one thread at a
+//   time.
 
 #ifndef AIDB_HPP
 #define AIDB_HPP
@@ -90,6 +91,7 @@ struct Free {
   void operator()(aidb_snapshot* snapshot) const noexcept { aidb_snapshot_release(snapshot); }
   void operator()(aidb_iterator* iterator) const noexcept { aidb_iter_free(iterator); }
   void operator()(aidb_pinned* pinned) const noexcept { aidb_pinned_free(pinned); }
+  void operator()(aidb_transaction* transaction) const noexcept { aidb_transaction_free(transaction); }
 };
 
 template <typename Handle>
@@ -104,6 +106,47 @@ inline std::string text(char* buffer) {
 // Never NULL, because NULL means "no bound" where an empty string means an empty key.
 inline const void* data(std::string_view bytes) noexcept {
   return bytes.data() ? bytes.data() : "";
+}
+
+// NULL for no bytes at all.
+inline const void* data(const std::optional<std::string_view>& bytes) noexcept {
+  return bytes ? data(*bytes) : nullptr;
+}
+inline std::size_t size(const std::optional<std::string_view>& bytes) noexcept {
+  return bytes ? bytes->size() : 0;
+}
+
+// Copies a buffer of the library, which it releases, into a string.
+inline std::string bytes(char* buffer, std::size_t len) {
+  Owned<char> owned(buffer);
+  return std::string(buffer, len);
+}
+
+// The values of many keys, by a call that reads them.
+template <typename Keys, typename Read>
+std::vector<std::optional<std::string>> many(const Keys& keys, Read read) {
+  std::vector<const void*> data;
+  std::vector<std::size_t> lens;
+  for (std::string_view key : keys) {
+    data.push_back(key.data());
+    lens.push_back(key.size());
+  }
+  std::vector<const char*> values(data.size());
+  std::vector<std::size_t> value_lens(data.size());
+  char* buffer = nullptr;
+  Check check;
+  check(read(data.size(), data.data(), lens.data(), values.data(), value_lens.data(), &buffer, check.out()));
+  Owned<char> owned(buffer);
+  std::vector<std::optional<std::string>> result;
+  result.reserve(values.size());
+  for (std::size_t i = 0; i < values.size(); i++) {
+    if (values[i]) {
+      result.emplace_back(std::in_place, values[i], value_lens[i]);
+    } else {
+      result.emplace_back(std::nullopt);
+    }
+  }
+  return result;
 }
 
 }  // namespace detail
@@ -202,6 +245,50 @@ struct IterOptions {
   bool fill_cache = true;
 };
 
+struct TransactionOptions {
+  // Refuse writes. What the transaction reads is then not kept in memory, and it never conflicts.
+  bool read_only = false;
+};
+
+namespace detail {
+
+inline aidb_write_options c_options(WriteOptions options, std::uint64_t* sequence) noexcept {
+  aidb_write_options c = AIDB_WRITE_OPTIONS_INIT;
+  c.sync = options.sync;
+  c.sequence_out = sequence;
+  return c;
+}
+inline aidb_read_options c_options(ReadOptions options) noexcept {
+  aidb_read_options c = AIDB_READ_OPTIONS_INIT;
+  c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
+  c.fill_cache = options.fill_cache;
+  return c;
+}
+// Points into `options`.
+inline aidb_iter_options c_options(const IterOptions& options) noexcept {
+  aidb_iter_options c = AIDB_ITER_OPTIONS_INIT;
+  c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
+  if (options.lower_bound) {
+    c.lower_bound = options.lower_bound->data();
+    c.lower_bound_len = options.lower_bound->size();
+  }
+  if (options.upper_bound) {
+    c.upper_bound = options.upper_bound->data();
+    c.upper_bound_len = options.upper_bound->size();
+  }
+  if (options.prefix) {
+    c.prefix = options.prefix->data();
+    c.prefix_len = options.prefix->size();
+  }
+  c.reverse = options.reverse;
+  c.keys = options.keys;
+  c.values = options.values;
+  c.fill_cache = options.fill_cache;
+  return c;
+}
+
+}  // namespace detail
+
 // A value lent without a copy; its bytes stay valid until it is destroyed.
 class Value {
  public:
@@ -215,6 +302,7 @@ class Value {
 
  private:
   friend class DB;
+  friend class Transaction;
   explicit Value(aidb_pinned* handle) : handle_(handle) {}
   detail::Owned<aidb_pinned> handle_;
 };
@@ -332,7 +420,16 @@ class Iterator {
 
  private:
   friend class DB;
+  friend class Transaction;
   explicit Iterator(aidb_iterator* handle) : handle_(handle) {}
+
+  template <typename Function>
+  static Iterator made(Function function) {
+    detail::Check check;
+    aidb_iterator* iterator = nullptr;
+    check(function(&iterator, check.out()));
+    return Iterator(iterator);
+  }
 
   template <typename Function>
   bool move(Function function) {
@@ -345,6 +442,105 @@ class Iterator {
     return check(function(handle_.get(), key.data(), key.size(), check.out()));
   }
   detail::Owned<aidb_iterator> handle_;
+};
+
+// Reads and writes that take place at once, or not at all: the comment on aidb_transaction in aidb.h says what that
+// means. The destructor rolls back what was not committed. One thread at a time may use it. After the end its calls
+// throw AIDB_CLOSED.
+class Transaction {
+ public:
+  // What is read counts as read: the commit throws AIDB_CONFLICT if another commit has changed it since.
+  std::optional<std::string> get(std::string_view key) const {
+    std::optional<Value> value = get_pinned(key);
+    if (!value) return std::nullopt;
+    return value->str();
+  }
+  std::optional<Value> get_pinned(std::string_view key) const {
+    detail::Check check;
+    aidb_pinned* pinned = nullptr;
+    if (!check(aidb_transaction_get_pinned(handle_.get(), key.data(), key.size(), &pinned, check.out()))) {
+      return std::nullopt;
+    }
+    return Value(pinned);
+  }
+  template <typename Keys>
+  std::vector<std::optional<std::string>> get_many(const Keys& keys) const {
+    return detail::many(keys, [&](std::size_t count, const void* const* data, const std::size_t* lens,
+                                  const char** values, std::size_t* value_lens, char** buffer, aidb_error** error) {
+      return aidb_transaction_get_many(handle_.get(), count, data, lens, values, value_lens, buffer, error);
+    });
+  }
+  bool contains(std::string_view key) const {
+    detail::Check check;
+    return check(aidb_transaction_contains(handle_.get(), key.data(), key.size(), check.out()));
+  }
+  // An iterator over the entries, with the writes of the transaction made so far; `options` without a snapshot. The keys
+  // between where it is placed and where it stands count as read.
+  Iterator iterator(const IterOptions& options = {}) const {
+    aidb_iter_options c = detail::c_options(options);
+    return Iterator::made([&](aidb_iterator** out, aidb_error** error) {
+      return aidb_transaction_iter_create(handle_.get(), &c, out, error);
+    });
+  }
+  // The keys in [start, end).
+  Iterator range(std::string_view start, std::string_view end) const {
+    IterOptions options;
+    options.lower_bound = start;
+    options.upper_bound = end;
+    return iterator(options);
+  }
+  Iterator prefix(std::string_view prefix) const {
+    IterOptions options;
+    options.prefix = prefix;
+    return iterator(options);
+  }
+
+  // Others see the writes when the transaction has been committed.
+  void put(std::string_view key, std::string_view value) {
+    detail::Check check;
+    check(aidb_transaction_put(handle_.get(), key.data(), key.size(), value.data(), value.size(), check.out()));
+  }
+  void erase(std::string_view key) {
+    detail::Check check;
+    check(aidb_transaction_delete(handle_.get(), key.data(), key.size(), check.out()));
+  }
+  void write(const WriteBatch& batch) {
+    detail::Check check;
+    check(aidb_transaction_write(handle_.get(), batch.handle(), check.out()));
+  }
+
+  // A point to which rollback_to takes the writes back; what was read since then still counts as read.
+  std::uint64_t savepoint() {
+    detail::Check check;
+    std::uint64_t savepoint = 0;
+    check(aidb_transaction_savepoint(handle_.get(), &savepoint, check.out()));
+    return savepoint;
+  }
+  void rollback_to(std::uint64_t savepoint) {
+    detail::Check check;
+    check(aidb_transaction_rollback_to(handle_.get(), savepoint, check.out()));
+  }
+  // Makes the writes visible, all at once, and ends the transaction. Returns the number of the last operation, or without
+  // writes that of the last write that the transaction saw. Throws AIDB_CONFLICT if what it has read was changed: nothing
+  // was written.
+  std::uint64_t commit(WriteOptions options = {}) {
+    detail::Check check;
+    std::uint64_t sequence = 0;
+    aidb_write_options c = detail::c_options(options, &sequence);
+    check(aidb_transaction_commit(handle_.get(), &c, check.out()));
+    return sequence;
+  }
+  // Ends the transaction without writing anything. Not an error if it has ended.
+  void rollback() {
+    detail::Check check;
+    check(aidb_transaction_rollback(handle_.get(), check.out()));
+  }
+  aidb_transaction* handle() const noexcept { return handle_.get(); }
+
+ private:
+  friend class DB;
+  explicit Transaction(aidb_transaction* handle) : handle_(handle) {}
+  detail::Owned<aidb_transaction> handle_;
 };
 
 // The result of verify and repair: whether all is well, and the whole report as JSON (aidb.h lists the fields).
@@ -385,7 +581,7 @@ class DB {
   std::uint64_t put(std::string_view key, std::string_view value, WriteOptions options = {}) {
     detail::Check check;
     std::uint64_t sequence = 0;
-    aidb_write_options c = c_options(options, &sequence);
+    aidb_write_options c = detail::c_options(options, &sequence);
     check(aidb_put(handle_.get(), key.data(), key.size(), value.data(), value.size(), &c,
                    check.out()));
     return sequence;
@@ -393,14 +589,14 @@ class DB {
   std::uint64_t erase(std::string_view key, WriteOptions options = {}) {
     detail::Check check;
     std::uint64_t sequence = 0;
-    aidb_write_options c = c_options(options, &sequence);
+    aidb_write_options c = detail::c_options(options, &sequence);
     check(aidb_delete(handle_.get(), key.data(), key.size(), &c, check.out()));
     return sequence;
   }
   std::uint64_t write(const WriteBatch& batch, WriteOptions options = {}) {
     detail::Check check;
     std::uint64_t sequence = 0;
-    aidb_write_options c = c_options(options, &sequence);
+    aidb_write_options c = detail::c_options(options, &sequence);
     check(aidb_write(handle_.get(), batch.handle(), &c, check.out()));
     return sequence;
   }
@@ -412,7 +608,7 @@ class DB {
   }
   std::optional<Value> get_pinned(std::string_view key, ReadOptions options = {}) const {
     detail::Check check;
-    aidb_read_options c = c_options(options);
+    aidb_read_options c = detail::c_options(options);
     aidb_pinned* pinned = nullptr;
     if (!check(aidb_get_pinned(handle_.get(), key.data(), key.size(), &c, &pinned, check.out()))) {
       return std::nullopt;
@@ -423,35 +619,80 @@ class DB {
   template <typename Keys>
   std::vector<std::optional<std::string>> get_many(const Keys& keys,
                                                    ReadOptions options = {}) const {
-    std::vector<const void*> data;
-    std::vector<std::size_t> lens;
-    for (std::string_view key : keys) {
-      data.push_back(key.data());
-      lens.push_back(key.size());
-    }
-    std::vector<const char*> values(data.size());
-    std::vector<std::size_t> value_lens(data.size());
-    char* buffer = nullptr;
-    detail::Check check;
-    aidb_read_options c = c_options(options);
-    check(aidb_get_many(handle_.get(), data.size(), data.data(), lens.data(), &c, values.data(),
-                        value_lens.data(), &buffer, check.out()));
-    detail::Owned<char> owned(buffer);
-    std::vector<std::optional<std::string>> result;
-    result.reserve(values.size());
-    for (std::size_t i = 0; i < values.size(); i++) {
-      if (values[i]) {
-        result.emplace_back(std::in_place, values[i], value_lens[i]);
-      } else {
-        result.emplace_back(std::nullopt);
-      }
-    }
-    return result;
+    aidb_read_options c = detail::c_options(options);
+    return detail::many(keys, [&](std::size_t count, const void* const* data, const std::size_t* lens,
+                                  const char** values, std::size_t* value_lens, char** buffer, aidb_error** error) {
+      return aidb_get_many(handle_.get(), count, data, lens, &c, values, value_lens, buffer, error);
+    });
   }
   bool contains(std::string_view key, ReadOptions options = {}) const {
     detail::Check check;
-    aidb_read_options c = c_options(options);
+    aidb_read_options c = detail::c_options(options);
     return check(aidb_contains(handle_.get(), key.data(), key.size(), &c, check.out()));
+  }
+
+  // Begins a transaction, which sees every write acknowledged before.
+  Transaction begin(TransactionOptions options = {}) {
+    detail::Check check;
+    aidb_transaction_options c = AIDB_TRANSACTION_OPTIONS_INIT;
+    c.read_only = options.read_only;
+    aidb_transaction* transaction = nullptr;
+    check(aidb_transaction_begin(handle_.get(), &c, &transaction, check.out()));
+    return Transaction(transaction);
+  }
+  // Calls work(transaction) and commits; returns what `work` returned. After a conflict calls it again, in a new
+  // transaction and after a pause, up to `attempts` times (at least 1) in all, so it must have no effects besides. Throws
+  // AIDB_CONFLICT after the last attempt. An exception of `work`, other than an AIDB_CONFLICT, rolls back and passes
+  // through. `work` must not commit; calling transaction.rollback() and returning throws AIDB_CLOSED.
+  template <typename Work>
+  auto run_transaction(std::uint32_t attempts, Work work, WriteOptions options = {}) {
+    using Result = std::decay_t<std::invoke_result_t<Work&, Transaction&>>;
+    if constexpr (std::is_void_v<Result>) {
+      run(attempts, [&](Transaction& transaction) { work(transaction); }, options);
+    } else {
+      std::optional<Result> result;
+      run(attempts, [&](Transaction& transaction) { result.emplace(work(transaction)); }, options);
+      return Result(std::move(*result));
+    }
+  }
+
+  // Each of these reads and writes one key at once: nobody can change it in between. They never throw AIDB_CONFLICT.
+
+  // If the key has the value `expected` (none: it is absent), gives it `value` (none: removes it). Returns whether it
+  // had that value.
+  bool compare_and_set(std::string_view key, std::optional<std::string_view> expected,
+                       std::optional<std::string_view> value, WriteOptions options = {}) {
+    detail::Check check;
+    aidb_write_options c = detail::c_options(options, nullptr);
+    bool was_set = false;
+    check(aidb_compare_and_set(handle_.get(), key.data(), key.size(), detail::data(expected), detail::size(expected),
+                               detail::data(value), detail::size(value), &c, &was_set, check.out()));
+    return was_set;
+  }
+  // Stores the value unless the key has one; returns whether it did.
+  bool put_if_absent(std::string_view key, std::string_view value, WriteOptions options = {}) {
+    detail::Check check;
+    aidb_write_options c = detail::c_options(options, nullptr);
+    bool was_put = false;
+    check(aidb_put_if_absent(handle_.get(), key.data(), key.size(), value.data(), value.size(), &c, &was_put,
+                             check.out()));
+    return was_put;
+  }
+  // These two return the value that the key had before.
+  std::optional<std::string> get_and_put(std::string_view key, std::string_view value, WriteOptions options = {}) {
+    return exchanged(
+        [&](const aidb_write_options* c, char** previous, std::size_t* len, aidb_error** error) {
+          return aidb_get_and_put(handle_.get(), key.data(), key.size(), value.data(), value.size(), c, previous, len,
+                                  error);
+        },
+        options);
+  }
+  std::optional<std::string> get_and_delete(std::string_view key, WriteOptions options = {}) {
+    return exchanged(
+        [&](const aidb_write_options* c, char** previous, std::size_t* len, aidb_error** error) {
+          return aidb_get_and_delete(handle_.get(), key.data(), key.size(), c, previous, len, error);
+        },
+        options);
   }
 
   Snapshot snapshot() const {
@@ -461,37 +702,20 @@ class DB {
     return Snapshot(snapshot);
   }
   Iterator iterator(const IterOptions& options = {}) const {
-    aidb_iter_options c = AIDB_ITER_OPTIONS_INIT;
-    c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
-    if (options.lower_bound) {
-      c.lower_bound = options.lower_bound->data();
-      c.lower_bound_len = options.lower_bound->size();
-    }
-    if (options.upper_bound) {
-      c.upper_bound = options.upper_bound->data();
-      c.upper_bound_len = options.upper_bound->size();
-    }
-    if (options.prefix) {
-      c.prefix = options.prefix->data();
-      c.prefix_len = options.prefix->size();
-    }
-    c.reverse = options.reverse;
-    c.keys = options.keys;
-    c.values = options.values;
-    c.fill_cache = options.fill_cache;
-    return made([&](aidb_iterator** out, aidb_error** error) {
+    aidb_iter_options c = detail::c_options(options);
+    return Iterator::made([&](aidb_iterator** out, aidb_error** error) {
       return aidb_iter_create(handle_.get(), &c, out, error);
     });
   }
   // The keys in [start, end).
   Iterator range(std::string_view start, std::string_view end) const {
-    return made([&](aidb_iterator** out, aidb_error** error) {
+    return Iterator::made([&](aidb_iterator** out, aidb_error** error) {
       return aidb_iter_range(handle_.get(), detail::data(start), start.size(), detail::data(end),
                              end.size(), out, error);
     });
   }
   Iterator prefix(std::string_view prefix) const {
-    return made([&](aidb_iterator** out, aidb_error** error) {
+    return Iterator::made([&](aidb_iterator** out, aidb_error** error) {
       return aidb_iter_prefix(handle_.get(), prefix.data(), prefix.size(), out, error);
     });
   }
@@ -624,24 +848,44 @@ class DB {
       }
     }
   };
-  static aidb_write_options c_options(WriteOptions options, std::uint64_t* sequence) noexcept {
-    aidb_write_options c = AIDB_WRITE_OPTIONS_INIT;
-    c.sync = options.sync;
-    c.sequence_out = sequence;
-    return c;
-  }
-  static aidb_read_options c_options(ReadOptions options) noexcept {
-    aidb_read_options c = AIDB_READ_OPTIONS_INIT;
-    c.snapshot = options.snapshot ? options.snapshot->handle() : nullptr;
-    c.fill_cache = options.fill_cache;
-    return c;
+  void run(std::uint32_t attempts, const std::function<void(Transaction&)>& work, WriteOptions options) {
+    struct Context {
+      const std::function<void(Transaction&)>* work;
+      std::exception_ptr thrown;
+      std::int32_t returned;
+    } context{&work, nullptr, AIDB_OK};
+    const auto call = [](void* raw, aidb_transaction* handle, aidb_error**) -> std::int32_t {
+      Context& into = *static_cast<Context*>(raw);
+      Transaction transaction(handle);
+      into.thrown = nullptr;
+      into.returned = AIDB_OK;
+      try {
+        (*into.work)(transaction);
+      } catch (const Error& error) {
+        into.thrown = std::current_exception();
+        into.returned = error.status() == AIDB_CONFLICT ? AIDB_CONFLICT : AIDB_INTERNAL;
+      } catch (...) {
+        into.thrown = std::current_exception();
+        into.returned = AIDB_INTERNAL;
+      }
+      // aidb_run_transaction ends it.
+      static_cast<void>(transaction.handle_.release());
+      return into.returned;
+    };
+    detail::Check check;
+    aidb_write_options c = detail::c_options(options, nullptr);
+    const Status status = aidb_run_transaction(handle_.get(), attempts, &c, call, &context, check.out());
+    if (context.thrown && status == context.returned) std::rethrow_exception(context.thrown);
+    check(status);
   }
   template <typename Function>
-  static Iterator made(Function function) {
+  std::optional<std::string> exchanged(Function function, WriteOptions options) {
     detail::Check check;
-    aidb_iterator* iterator = nullptr;
-    check(function(&iterator, check.out()));
-    return Iterator(iterator);
+    aidb_write_options c = detail::c_options(options, nullptr);
+    char* previous = nullptr;
+    std::size_t len = 0;
+    if (!check(function(&c, &previous, &len, check.out()))) return std::nullopt;
+    return detail::bytes(previous, len);
   }
   detail::Owned<aidb_db> handle_{};
 };

@@ -2,7 +2,9 @@
 //
 // The C program beside this one tests the functions below; this one tests the classes: that they throw the right
 // errors, release what they hold, and survive any order of destruction.
+#include <atomic>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -225,12 +227,172 @@ void test_copies(aidb::DB& db, const std::string& path) {
   aidb::DB::destroy(repaired_path);
 }
 
+void test_transactions(aidb::DB& db) {
+  db.put("t1", "1");
+  {
+    aidb::Transaction transaction = db.begin();
+    CHECK(transaction.get("t1") == "1" && !transaction.get("t2") && transaction.contains("t1"));
+    transaction.put("t2", "2");
+    const std::uint64_t savepoint = transaction.savepoint();
+    aidb::WriteBatch batch;
+    batch.put("t3", "");
+    batch.erase("t1");
+    transaction.write(batch);
+    CHECK((entries(transaction.prefix("t")) == Entries{{"t2", "2"}, {"t3", ""}}));
+    CHECK((entries(transaction.range("t3", "t4")) == Entries{{"t3", ""}}));
+    transaction.rollback_to(savepoint);
+    const auto values = transaction.get_many(std::vector<std::string>{"t1", "t2", "t3"});
+    CHECK(values.size() == 3 && values[0] == "1" && values[1] == "2" && !values[2]);
+    const std::optional<aidb::Value> value = transaction.get_pinned("t2");
+    transaction.erase("t1");
+    CHECK(!db.contains("t2"));
+    aidb::WriteOptions durable;
+    durable.sync = true;
+    CHECK(transaction.commit(durable) == db.snapshot().sequence());
+    CHECK(db.get("t2") == "2" && !db.contains("t1") && value->view() == "2");
+    CHECK(thrown([&] { transaction.put("t1", "1"); }) == AIDB_CLOSED);
+    transaction.rollback();
+  }
+  {
+    aidb::Transaction dropped = db.begin();
+    dropped.put("t4", "4");
+    aidb::Transaction moved = std::move(dropped);
+    CHECK(moved.get("t4") == "4");
+    CHECK(thrown([&] { dropped.get("t4"); }) == AIDB_INVALID_ARGUMENT);
+  }
+  CHECK(!db.contains("t4"));
+
+  aidb::Transaction loser = db.begin();
+  CHECK(loser.get("t2") == "2");
+  loser.put("t2", "lost");
+  db.put("t2", "won");
+  try {
+    loser.commit();
+    CHECK(!"a conflict is thrown");
+  } catch (const aidb::Error& error) {
+    CHECK(error.status() == AIDB_CONFLICT && error.is_retryable());
+  }
+  CHECK(db.get("t2") == "won");
+
+  aidb::TransactionOptions options;
+  options.read_only = true;
+  aidb::Transaction reader = db.begin(options);
+  CHECK(reader.get("t2") == "won");
+  CHECK(thrown([&] { reader.put("t2", "2"); }) == AIDB_INVALID_ARGUMENT);
+  aidb::IterOptions at_snapshot;
+  const aidb::Snapshot snapshot = db.snapshot();
+  at_snapshot.snapshot = &snapshot;
+  CHECK(thrown([&] { reader.iterator(at_snapshot); }) == AIDB_INVALID_ARGUMENT);
+  db.erase("t2");
+  CHECK(reader.commit() <= snapshot.sequence());
+}
+
+void test_run_transaction(aidb::DB& db) {
+  int calls = 0;
+  const std::string name = db.run_transaction(3, [&](aidb::Transaction& transaction) {
+    CHECK(!transaction.get("r1"));
+    transaction.put("r1", "1");
+    return std::string("returned");
+  });
+  CHECK(name == "returned" && db.get("r1") == "1");
+  // Without a result, and with one that can only be moved.
+  db.run_transaction(1, [](aidb::Transaction& transaction) { transaction.erase("r1"); });
+  CHECK(!db.contains("r1"));
+  CHECK(*db.run_transaction(1, [](aidb::Transaction&) { return std::make_unique<int>(7); }) == 7);
+
+  const auto disturbed = [&](int times) {
+    return [&db, &calls, times](aidb::Transaction& transaction) {
+      static_cast<void>(transaction.get("r2"));
+      transaction.put("r3", "1");
+      if (calls++ < times) db.put("r2", "changed");
+    };
+  };
+  db.run_transaction(3, disturbed(2));
+  CHECK(calls == 3 && db.get("r3") == "1");
+  db.erase("r3");
+  calls = 0;
+  CHECK(thrown([&] { db.run_transaction(3, disturbed(9)); }) == AIDB_CONFLICT);
+  CHECK(calls == 3 && !db.contains("r3"));
+
+  // Exceptions roll back and pass through, except for a conflict, which is tried again.
+  calls = 0;
+  try {
+    db.run_transaction(3, [&](aidb::Transaction& transaction) {
+      calls++;
+      transaction.put("r3", "1");
+      throw std::out_of_range("no");
+    });
+    CHECK(!"an exception passes through");
+  } catch (const std::out_of_range& error) {
+    CHECK(calls == 1 && std::string(error.what()) == "no");
+  }
+  const auto throws = [&](aidb::Status status, int times) {
+    calls = 0;
+    return thrown([&] {
+      db.run_transaction(3, [&](aidb::Transaction& transaction) {
+        transaction.put("r3", "1");
+        if (calls++ < times) throw aidb::Error(status, false, "thrown");
+      });
+    });
+  };
+  CHECK(throws(AIDB_IO, 1) == AIDB_IO && calls == 1 && !db.contains("r3"));
+  CHECK(throws(AIDB_CONFLICT, 9) == AIDB_CONFLICT && calls == 3 && !db.contains("r3"));
+  CHECK(throws(AIDB_CONFLICT, 2) == AIDB_OK && calls == 3 && db.contains("r3"));
+  CHECK(thrown([&] { db.run_transaction(0, [](aidb::Transaction&) {}); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(thrown([&] { db.run_transaction(1, [](aidb::Transaction& transaction) { transaction.commit(); }); }) ==
+        AIDB_CLOSED);
+  // One that is taken away ends with the call all the same.
+  std::unique_ptr<aidb::Transaction> taken;
+  db.run_transaction(1, [&](aidb::Transaction& transaction) {
+    transaction.put("r3", "2");
+    taken = std::make_unique<aidb::Transaction>(std::move(transaction));
+  });
+  CHECK(db.get("r3") == "2" && thrown([&] { taken->get("r3"); }) == AIDB_CLOSED);
+
+  // Each of many jobs is taken once.
+  for (int job = 0; job < 200; job++) db.put("job/" + std::to_string(1000 + job), std::to_string(job));
+  std::vector<std::atomic<int>> taken_times(200);
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 8; thread++) {
+    threads.emplace_back([&] {
+      const auto take = [](aidb::Transaction& transaction) -> std::optional<int> {
+        for (auto [key, value] : transaction.prefix("job/")) {
+          const int job = std::stoi(std::string(value));
+          transaction.erase(key);
+          return job;
+        }
+        return std::nullopt;
+      };
+      while (const std::optional<int> job = db.run_transaction(UINT32_MAX, take)) {
+        taken_times[static_cast<std::size_t>(*job)]++;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::atomic<int>& times : taken_times) CHECK(times == 1);
+}
+
+void test_one_call(aidb::DB& db) {
+  CHECK(db.compare_and_set("one", std::nullopt, "") && !db.compare_and_set("one", std::nullopt, "1"));
+  CHECK(db.compare_and_set("one", "", "1") && db.get("one") == "1");
+  CHECK(!db.compare_and_set("one", "2", std::nullopt) && db.compare_and_set("one", "1", std::nullopt));
+  aidb::WriteOptions durable;
+  durable.sync = true;
+  CHECK(db.put_if_absent("one", "1", durable) && !db.put_if_absent("one", "2") && db.get("one") == "1");
+  CHECK(db.get_and_put("one", "") == "1" && db.get_and_delete("one", durable) == "");
+  CHECK(!db.get_and_delete("one") && !db.get_and_put("one", "1") && db.get("one") == "1");
+  db.erase("one");
+}
+
 void test_any_order_of_destruction(const std::string& path) {
   auto db = std::make_unique<aidb::DB>(path);
   db->put("k", "v");
   aidb::Iterator iterator = db->iterator();
   CHECK(iterator.first());
   aidb::Snapshot snapshot = db->snapshot();
+  aidb::Transaction transaction = db->begin();
+  transaction.put("k", "lost");
+  aidb::Iterator walk = transaction.iterator();
   std::optional<aidb::Value> value = db->get_pinned("k");
   std::vector<std::thread> threads;
   aidb_db* shared = db->handle();
@@ -244,6 +406,8 @@ void test_any_order_of_destruction(const std::string& path) {
   for (std::thread& thread : threads) thread.join();
   CHECK(value->view() == "v");
   CHECK(thrown([&] { iterator.next(); }) == AIDB_CLOSED);
+  CHECK(thrown([&] { transaction.commit(); }) == AIDB_CLOSED);
+  CHECK(thrown([&] { walk.next(); }) == AIDB_CLOSED);
   snapshot.release();
 
   aidb::DB closed(path);
@@ -297,7 +461,10 @@ int main(int argc, char** argv) {
     test_reads_and_writes(db);
     test_batches(db);
     test_sequences(db);
-  test_iterators(db);
+    test_iterators(db);
+    test_transactions(db);
+    test_run_transaction(db);
+    test_one_call(db);
     test_maintenance(db, path);
     test_copies(db, path);
   }

@@ -18,6 +18,7 @@ import {
   AbstractOpenOptions,
   AbstractPutOptions,
   AbstractSnapshot,
+  AbstractSublevel,
   AbstractValueIterator,
   AbstractValueIteratorOptions,
   Transcoder
@@ -214,6 +215,182 @@ export interface WalkOptions extends ReadOptions {
   highWaterMarkBytes?: number | undefined
 }
 
+/** Options of {@link AidbLevel.begin}. */
+export interface BeginOptions {
+  /**
+   * Refuse writes: what the transaction reads is not kept in memory, and it never conflicts.
+   * Default: `false`.
+   */
+  readOnly?: boolean | undefined
+}
+
+/** Options of {@link AidbLevel.transaction}. */
+export interface TransactionOptions extends WriteOptions {
+  /** How often to run the function at most: a whole number from 1, or `Infinity`. Default: 10. */
+  attempts?: number | undefined
+}
+
+/** The keys of a call are in this sublevel, if there is one, and the encodings are the sublevel's. */
+export interface SublevelOptions {
+  /** A sublevel of the same database. */
+  sublevel?: AbstractSublevel<any, any, any, any> | undefined
+}
+
+/** A call has no snapshot: it reads as of the beginning of its transaction. */
+type WithoutSnapshot<TOptions> = Omit<TOptions, 'snapshot'> & SublevelOptions
+
+/** A point within a transaction, made by {@link Transaction.savepoint}. */
+export interface Savepoint {}
+
+/**
+ * Reads and writes that take place at once, or not at all; made by {@link AidbLevel.begin} or {@link
+ * AidbLevel.transaction}.
+ *
+ * It reads the database as it was when it began, with its own writes over that. Nobody else sees its
+ * writes before {@link commit}. The commit fails with `LEVEL_CONFLICT` if another commit has since
+ * changed a key that the transaction has looked up, or made, changed or removed one in a range that
+ * it has walked over: so transactions have the effect of running one after the other (they are
+ * serializable), in the order of their commits. After a conflict nothing was written: run it again
+ * from the beginning, or use {@link AidbLevel.transaction}, which does. Writes alone do not conflict
+ * with each other.
+ *
+ * Its calls, and those of its iterators, run one after the other, in the order in which they are
+ * made, whether you await each or not. Await all of them before the commit, to learn of their errors.
+ *
+ * End it with `commit` or {@link rollback}. When the garbage collector takes it, it is rolled back. It
+ * may outlive its database. While it is open, the database keeps the entries that it sees; so one
+ * that nobody has used for `transactionTimeout` is rolled back, and its calls then reject with
+ * `LEVEL_CONFLICT`. It takes memory for its writes, and up to about 6 MiB for what it has read; when
+ * it has read very much, changes of other keys may count as conflicts too.
+ *
+ * `prewrite` hooks run when a write is added; what they add is in the transaction. The `write` event
+ * comes after the commit, one for all writes.
+ *
+ * Errors of all calls: `LEVEL_DATABASE_NOT_OPEN` if the database is closed or the transaction has
+ * ended; the message says how. `LEVEL_OUT_OF_MEMORY`.
+ *
+ * @template KDefault The type of keys, unless overridden by an operation's encoding.
+ * @template VDefault The type of values, likewise.
+ */
+export interface Transaction<TDatabase, KDefault = string, VDefault = string> {
+  /**
+   * The value under `key`, or `undefined`. Counts as read, unless the transaction has written the key
+   * itself.
+   *
+   * Errors: as for `db.get`.
+   */
+  get (key: KDefault): Promise<VDefault | undefined>
+  get<K = KDefault, V = VDefault> (
+    key: K,
+    options: WithoutSnapshot<AbstractGetOptions<K, V>>
+  ): Promise<V | undefined>
+
+  /** The values of many keys, in the order of the keys; otherwise like {@link get}. */
+  getMany (keys: KDefault[]): Promise<Array<VDefault | undefined>>
+  getMany<K = KDefault, V = VDefault> (
+    keys: K[],
+    options: WithoutSnapshot<AbstractGetManyOptions<K, V>>
+  ): Promise<Array<V | undefined>>
+
+  /** Whether `key` has a value; otherwise like {@link get}. */
+  has (key: KDefault): Promise<boolean>
+  has<K = KDefault> (key: K, options: WithoutSnapshot<AbstractHasOptions<K>>): Promise<boolean>
+
+  /** Whether each of many keys has a value, in the order of the keys; otherwise like {@link get}. */
+  hasMany (keys: KDefault[]): Promise<boolean[]>
+  hasMany<K = KDefault> (
+    keys: K[],
+    options: WithoutSnapshot<AbstractHasManyOptions<K>>
+  ): Promise<boolean[]>
+
+  /**
+   * Stores `value` under `key` when the transaction commits.
+   *
+   * Errors: as for `db.put`; `LEVEL_INVALID_ARGUMENT` if the transaction or its database is read-only.
+   */
+  put (key: KDefault, value: VDefault): Promise<void>
+  put<K = KDefault, V = VDefault> (
+    key: K,
+    value: V,
+    options: AbstractPutOptions<K, V> & SublevelOptions
+  ): Promise<void>
+
+  /** Removes `key` when the transaction commits. Errors: as for {@link put}. */
+  del (key: KDefault): Promise<void>
+  del<K = KDefault> (key: K, options: AbstractDelOptions<K> & SublevelOptions): Promise<void>
+
+  /** Adds several writes; after an error none of them is in the transaction. Errors: as for {@link put}. */
+  batch (operations: Array<AbstractBatchOperation<TDatabase, KDefault, VDefault>>): Promise<void>
+  batch<K = KDefault, V = VDefault> (
+    operations: Array<AbstractBatchOperation<TDatabase, K, V>>,
+    options: AbstractBatchOptions<K, V>
+  ): Promise<void>
+
+  /**
+   * An iterator with the transaction's writes as they are now: it sees none that is made later. What
+   * it reads counts as read, from where it begins to the last entry that it has read. It reads ahead,
+   * and what it has read ahead counts too; but `next` reads one entry at first, and then more each
+   * time. So a transaction that takes the first entry does not conflict with one that takes another.
+   * `nextv`, and a `limit`, read as many as they say.
+   *
+   * It ends with the transaction. Close it, like every iterator.
+   */
+  iterator (): AbstractIterator<TDatabase, KDefault, VDefault>
+  iterator<K = KDefault, V = VDefault> (
+    options: WithoutSnapshot<AbstractIteratorOptions<K, V>> & WalkOptions
+  ): AbstractIterator<TDatabase, K, V>
+
+  /** Like {@link iterator}, but only keys. */
+  keys (): AbstractKeyIterator<TDatabase, KDefault>
+  keys<K = KDefault> (
+    options: WithoutSnapshot<AbstractKeyIteratorOptions<K>> & WalkOptions
+  ): AbstractKeyIterator<TDatabase, K>
+
+  /** Like {@link iterator}, but only values. */
+  values (): AbstractValueIterator<TDatabase, KDefault, VDefault>
+  values<K = KDefault, V = VDefault> (
+    options: WithoutSnapshot<AbstractValueIteratorOptions<K, V>> & WalkOptions
+  ): AbstractValueIterator<TDatabase, K, V>
+
+  /** A point to which {@link rollbackTo} takes the writes back. */
+  savepoint (): Promise<Savepoint>
+
+  /**
+   * Takes back every write since `savepoint`, and forgets the savepoints after it; it can be used
+   * again. What was read since then still counts as read.
+   *
+   * Errors: `LEVEL_INVALID_ARGUMENT` if it is of another transaction, or was forgotten.
+   */
+  rollbackTo (savepoint: Savepoint): Promise<void>
+
+  /**
+   * Makes the writes visible, all at once; they survive a crash of the process, and with `sync` a
+   * loss of power. Ends the transaction. Resolves to the sequence number of its last operation, or of
+   * the last write that it sees, if it has no writes: from 1, 56 bits; `0n` if there is none.
+   *
+   * Without writes it never conflicts. Errors: `LEVEL_CONFLICT` if what it has read was changed:
+   * nothing was written; otherwise as for `db.batch`. Only after `LEVEL_OUT_OF_MEMORY` is it still
+   * open.
+   */
+  commit (options?: WriteOptions | undefined): Promise<bigint>
+
+  /**
+   * Ends the transaction without writing anything. No error if it has ended, or the database is
+   * closed. `await using` calls it too, if your Node has that.
+   */
+  rollback (): Promise<void>
+
+  [Symbol.asyncDispose] (): Promise<void>
+}
+
+/** Options of the calls that are a transaction of one key. */
+export interface ExchangeOptions<K, V> extends WriteOptions, SublevelOptions {
+  /** The encoding of the key. Default: the database's or the sublevel's. */
+  keyEncoding?: string | Transcoder.PartialEncoding<K> | undefined
+  /** The encoding of the values. Default: likewise. */
+  valueEncoding?: string | Transcoder.PartialEncoding<V> | undefined
+}
+
 /** What {@link AidbLevel.stats} reports: counters since opening, current sizes. Bytes unless a name says otherwise. */
 export interface Stats {
   /** The sequence number of the last write that readers see. */
@@ -258,6 +435,19 @@ export interface Stats {
   stall_micros: number
   /** Disk space in bytes reserved for when the disk is full. */
   reserve_bytes: number
+  /** Transactions that have begun and not ended. */
+  transactions_open: number
+  /**
+   * Bytes of memory for the reads and writes of the open transactions, and for the keys that recent
+   * commits changed.
+   */
+  transaction_bytes: number
+  /** Transactions committed. */
+  transactions_committed: number
+  /** Commits of transactions that met a conflict. */
+  transaction_conflicts: number
+  /** Transactions rolled back because nobody used them for `transactionTimeout`. */
+  transactions_timed_out: number
   /** Every level, from 0. */
   levels: LevelStats[]
   /** Tables that compactions skip, because one with them lost or changed entries, or met damage. They stay readable. */
@@ -464,6 +654,83 @@ export class AidbLevel<KDefault = string, VDefault = string>
   batch (): ChainedBatch<typeof this, KDefault, VDefault>
 
   snapshot (options?: any | undefined): Snapshot
+
+  /**
+   * Begins a transaction: reads and writes that take place at once, or not at all. It sees every
+   * write that was awaited before this call. End it with `commit` or `rollback`; {@link transaction}
+   * does both for you.
+   *
+   * Errors: `LEVEL_DATABASE_NOT_OPEN`, `LEVEL_OUT_OF_MEMORY`.
+   */
+  begin (options?: BeginOptions | undefined): Promise<Transaction<typeof this, KDefault, VDefault>>
+
+  /**
+   * Runs `work` in a transaction, commits it, and resolves to what `work` returned. After a
+   * `LEVEL_CONFLICT` runs it again from the beginning, in a new transaction, up to `attempts` times in
+   * all. If `work` throws anything else, rolls back and rejects with that.
+   *
+   * Pauses before each new attempt: a turn of the event loop at first, then twice as long each time,
+   * at most 20 milliseconds. `work` may run several times, so it should do nothing that cannot be
+   * repeated. Where many want the same entry, as fifty takers of one queue do, ten attempts may not
+   * be enough.
+   *
+   * ```js
+   * const job = await db.transaction(async (t) => {
+   *   for await (const [key, value] of t.iterator({ gte: 'job/', lt: 'job0' })) {
+   *     await t.del(key)
+   *     return value
+   *   }
+   * })
+   * ```
+   *
+   * Errors: `LEVEL_CONFLICT` after the last attempt, with the last error as its `cause`;
+   * `LEVEL_INVALID_ARGUMENT` for a wrong `attempts`; those of `begin` and of `commit`.
+   */
+  transaction<TResult> (
+    work: (transaction: Transaction<typeof this, KDefault, VDefault>) => TResult | Promise<TResult>,
+    options?: TransactionOptions | undefined
+  ): Promise<TResult>
+
+  /**
+   * If the value under `key` is `expected` (`undefined`: the key is absent), makes it `value`
+   * (`undefined`: removes the key). Resolves to whether it was. Nobody can change the key in between.
+   * Compares encoded values, byte by byte: with `json`, the order of an object's fields counts.
+   *
+   * Errors: as for `put` and `get`; never `LEVEL_CONFLICT`.
+   */
+  compareAndSet (key: KDefault, expected: VDefault | undefined, value: VDefault | undefined): Promise<boolean>
+  compareAndSet<K = KDefault, V = VDefault> (
+    key: K,
+    expected: V | undefined,
+    value: V | undefined,
+    options: ExchangeOptions<K, V>
+  ): Promise<boolean>
+
+  /**
+   * Stores `value` under `key` unless the key has a value; resolves to whether it did. Nobody can
+   * change the key in between. Errors: as for {@link compareAndSet}.
+   */
+  putIfAbsent (key: KDefault, value: VDefault): Promise<boolean>
+  putIfAbsent<K = KDefault, V = VDefault> (key: K, value: V, options: ExchangeOptions<K, V>): Promise<boolean>
+
+  /**
+   * Stores `value` under `key` and resolves to the value before, or `undefined`. Nobody can change
+   * the key in between. Errors: as for {@link compareAndSet}; `LEVEL_DECODE_ERROR` if the value before
+   * does not have the encoding.
+   */
+  getAndPut (key: KDefault, value: VDefault): Promise<VDefault | undefined>
+  getAndPut<K = KDefault, V = VDefault> (
+    key: K,
+    value: V,
+    options: ExchangeOptions<K, V>
+  ): Promise<V | undefined>
+
+  /**
+   * Removes `key` and resolves to the value that it had; writes nothing if it had none. Nobody can
+   * change the key in between. Errors: as for {@link getAndPut}.
+   */
+  getAndDelete (key: KDefault): Promise<VDefault | undefined>
+  getAndDelete<K = KDefault, V = VDefault> (key: K, options: ExchangeOptions<K, V>): Promise<V | undefined>
 
   iterator (): AbstractIterator<typeof this, KDefault, VDefault>
   iterator<K = KDefault, V = VDefault> (

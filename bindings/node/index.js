@@ -15,6 +15,7 @@ const { Database, Watch, counting, mayAnswerAtOnce, port, submit, unwrap } = req
 const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
 const pool = require('./lib/pool')
+const { Transaction, View, run } = require('./lib/transaction')
 const { turning } = require('./lib/turning')
 const writing = require('./lib/writing')
 
@@ -70,12 +71,18 @@ class Level extends AbstractLevel {
       additionalMethods: {
         approximateCount: true,
         approximateSize: true,
+        begin: true,
         checkpoint: true,
         compactRange: true,
+        compareAndSet: true,
         count: true,
         flush: true,
+        getAndDelete: true,
+        getAndPut: true,
         getProperty: true,
+        putIfAbsent: true,
         stats: true,
+        transaction: true,
         verify: true
       }
     }, options)
@@ -161,30 +168,34 @@ class Level extends AbstractLevel {
     }
 
     const { bytes, lengths } = pack(items)
+    const view = View.of(options)
+    if (view !== undefined) return this.#call((number) => view.native.batch(number, bytes, lengths))
+
     await writing.written(this.#call((number) => this.#native.batch(number, bytes, lengths, how)), options)
   }
 
   // A read that needs only memory needs no thread, and no promise of ours.
   _get (key, options) {
     const { valueEncoding, fillCache } = options
+    const isText = valueEncoding === 'utf8'
+    const view = View.of(options)
+    if (view !== undefined) return this.#read(valueEncoding, (number) => view.native.get(number, key, isText))
+
     const snapshot = Snapshot.native(options)
 
     if (mayAnswerAtOnce()) {
-      const isText = valueEncoding === 'utf8'
       const room = isText ? undefined : pool.room()
       const value = this.#getInMemory(key, pool.how(isText, false), room, snapshot)
       if (value !== null) return formatted(unwrap(value), valueEncoding)
     }
 
-    return this.#read(key, valueEncoding, fillCache, snapshot)
+    return this.#read(valueEncoding, (number) => {
+      this.#native.get(number, key, isText, fillCache !== false, snapshot)
+    })
   }
 
-  async #read (key, valueEncoding, fillCache, snapshot) {
-    const value = await this.#call((number) => {
-      this.#native.get(number, key, valueEncoding === 'utf8', fillCache !== false, snapshot)
-    })
-
-    return formatted(value, valueEncoding)
+  async #read (format, start) {
+    return formatted(await this.#call(start), format)
   }
 
   _getSync (key, options) {
@@ -201,15 +212,19 @@ class Level extends AbstractLevel {
 
   async _getMany (keys, options) {
     const { bytes, lengths } = pack(keys)
-    const snapshot = Snapshot.native(options)
+    const view = View.of(options)
+    const snapshot = view === undefined ? Snapshot.native(options) : undefined
     const values = await this.#call((number) => {
-      this.#native.getMany(number, bytes, lengths, options.fillCache !== false, snapshot)
+      if (view !== undefined) view.native.getMany(number, bytes, lengths)
+      else this.#native.getMany(number, bytes, lengths, options.fillCache !== false, snapshot)
     })
 
     return unpack(values[0], values[1], options.valueEncoding)
   }
 
   async _has (key, options) {
+    const view = View.of(options)
+    if (view !== undefined) return this.#call((number) => view.native.has(number, key))
     const snapshot = Snapshot.native(options)
 
     return this.#call((number) => {
@@ -219,6 +234,8 @@ class Level extends AbstractLevel {
 
   async _hasMany (keys, options) {
     const { bytes, lengths } = pack(keys)
+    const view = View.of(options)
+    if (view !== undefined) return this.#call((number) => view.native.hasMany(number, bytes, lengths))
     const snapshot = Snapshot.native(options)
 
     return this.#call((number) => {
@@ -262,11 +279,131 @@ class Level extends AbstractLevel {
   /** A native iterator. */
   #walk (options, keys, values) {
     const { gte, gt, lte, lt, reverse, fillCache } = options
+    const view = View.of(options)
+
+    if (view !== undefined) {
+      return unwrap(view.native.iterator(gte, gt, lte, lt, reverse, keys, values, fillCache !== false))
+    }
+
     const snapshot = Snapshot.native(options)
 
     return unwrap(this.#native.iterator(
       gte, gt, lte, lt, reverse, keys, values, fillCache !== false, snapshot
     ))
+  }
+
+  /** abstract-level announces every write that has succeeded; those of a transaction wait for its commit. */
+  emit (name, ...args) {
+    const view = name === 'write' ? View.of(args[0]?.[0]) : undefined
+    if (view === undefined) return super.emit(name, ...args)
+
+    for (const { snapshot, ...operation } of args[0]) view.event?.operations.push(operation)
+    return true
+  }
+
+  async begin (options) {
+    const readOnly = options?.readOnly === true
+    let native
+    await this.#extra((number) => { native = this.#native.begin(number, readOnly) })
+    return new Transaction(this, native, (start) => this.#extra(start))
+  }
+
+  async transaction (work, options) {
+    return run(this, work, options)
+  }
+
+  async compareAndSet (key, expected, value, options) {
+    const entry = this.#entry(key, options)
+    const [before, after] = [entry.encode(expected), entry.encode(value)]
+
+    if (this.#isWatched) {
+      return this.#exchange(options, async function (transaction) {
+        const found = await transaction.get(key, { ...options, valueEncoding: 'buffer' })
+        const isExpected = before === undefined ? found === undefined : found?.equals(Buffer.from(before)) === true
+        if (isExpected && value === undefined) await transaction.del(key, options)
+        if (isExpected && value !== undefined) await transaction.put(key, value, options)
+        return isExpected
+      })
+    }
+
+    return this.#extra((number) => {
+      this.#native.compareAndSet(number, entry.key, before, after, options?.sync === true)
+    })
+  }
+
+  async putIfAbsent (key, value, options) {
+    this._assertValidValue(value)
+    return this.compareAndSet(key, undefined, value, options)
+  }
+
+  async getAndPut (key, value, options) {
+    this._assertValidValue(value)
+    return this.#getAndWrite(key, value, options)
+  }
+
+  async getAndDelete (key, options) {
+    return this.#getAndWrite(key, undefined, options)
+  }
+
+  async #getAndWrite (key, value, options) {
+    const entry = this.#entry(key, options)
+    const after = entry.encode(value)
+
+    if (this.#isWatched) {
+      return this.#exchange(options, async function (transaction) {
+        const found = await transaction.get(key, options)
+        if (value !== undefined) await transaction.put(key, value, options)
+        else if (found !== undefined) await transaction.del(key, options)
+        return found
+      })
+    }
+
+    const isText = entry.format === 'utf8'
+    return entry.decode(await this.#extra((number) => {
+      this.#native.getAndWrite(number, entry.key, after, isText, options?.sync === true)
+    }))
+  }
+
+  /** Whether hooks or listeners need to see writes as operations with keys and values as they were given. */
+  get #isWatched () {
+    return !this.hooks.prewrite.noop || this.listenerCount('write') > 0
+  }
+
+  /** The same as a call of core that makes a transaction of one key. */
+  #exchange (options, work) {
+    return this.transaction(work, { sync: options?.sync, attempts: Infinity })
+  }
+
+  /** A key for the native half, and what converts its values. */
+  #entry (key, options) {
+    const target = options?.sublevel ?? this
+    if (target !== this && target.db !== this) {
+      throw new LevelError('LEVEL_INVALID_ARGUMENT', "The option 'sublevel' must be a sublevel of the same database")
+    }
+
+    this._assertValidKey(key)
+    const encoding = target.keyEncoding(options?.keyEncoding)
+    const valueEncoding = target.valueEncoding(options?.valueEncoding)
+
+    return {
+      key: target.prefixKey(encoding.encode(key), encoding.format, false),
+      format: valueEncoding.format,
+      // `undefined` is an absent value.
+      encode: (value) => {
+        if (value === undefined) return undefined
+        this._assertValidValue(value)
+        return valueEncoding.encode(value)
+      },
+      decode (value) {
+        if (value === undefined) return undefined
+
+        try {
+          return valueEncoding.decode(formatted(value, valueEncoding.format))
+        } catch (err) {
+          throw new LevelError('LEVEL_DECODE_ERROR', 'Could not decode value', err)
+        }
+      }
+    }
   }
 
   /** A call that abstract-level does not have: waits for the database to open, and rejects if it is closed. */

@@ -267,8 +267,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "bindings/node/src",
         &[
             "database",
+            "transaction",
             "iterator reader",
             "port",
+            "range turns",
             "convert opened place pool snapshot watch",
         ],
     ),

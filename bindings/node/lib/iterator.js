@@ -4,10 +4,13 @@ const { AbstractIterator, AbstractKeyIterator, AbstractValueIterator } = require
 const { AbortError } = require('./errors')
 const { cutter } = require('./pack')
 const { countedBefore, submit } = require('./native')
+const { View } = require('./transaction')
 
 // Iterators read chunks, bounded in entries and bytes, and cut the requested entries from them.
 
 const FIRST_ENTRIES = 16
+// In a transaction, where what is read ahead counts as read.
+const FIRST_ENTRIES_IN_TRANSACTION = 1
 // As many as may delay the event loop (native.js).
 const MAX_ENTRIES = 1000
 const DEFAULT_BYTES = 64 * 1024
@@ -36,7 +39,8 @@ class Chunks {
     this.signal = options.signal ?? null
     // Safe integers (checked.js); the native half takes 31 bits of them.
     this.mostBytes = Math.min(options.highWaterMarkBytes ?? DEFAULT_BYTES, 0x7fffffff)
-    this.entries = FIRST_ENTRIES
+    this.firstEntries = View.of(options) === undefined ? FIRST_ENTRIES : FIRST_ENTRIES_IN_TRANSACTION
+    this.entries = this.firstEntries
     this.target = undefined
     this.next = 0
     this.count = 0
@@ -51,7 +55,7 @@ class Chunks {
     this.target = typeof target === 'string' ? target : Buffer.from(target)
     this.next = this.count = 0
     this.last = false
-    this.entries = FIRST_ENTRIES
+    this.entries = this.firstEntries
   }
 
   /** Whether the chunk has another entry. */

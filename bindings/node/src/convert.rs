@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use aidb::{Error, ErrorKind, Result, SequenceNumber, Value, copy_of};
+use aidb::{Error, ErrorKind, Result, SequenceNumber, Value, WriteBatch, copy_of};
 use napi::bindgen_prelude::{
     Array, BigInt, Buffer, BufferSlice, Either, FromNapiValue, TypeName, Uint32Array,
     ValidateNapiValue,
@@ -227,8 +227,28 @@ fn code(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// Many keys in one piece.
+pub(crate) struct Keys {
+    bytes: Vec<u8>,
+    lengths: Vec<f64>,
+}
+
+impl Keys {
+    pub(crate) fn new(bytes: &[u8], lengths: &[f64]) -> Result<Keys> {
+        Ok(Keys {
+            bytes: copy_of(bytes, "keys")?,
+            lengths: copy_of(lengths, "keys")?,
+        })
+    }
+
+    /// Each key.
+    pub(crate) fn cut(&self) -> Result<Vec<&[u8]>> {
+        cut(&self.bytes, &self.lengths)
+    }
+}
+
 /// Cuts `bytes` into pieces of these `lengths`. `Internal` if they do not add up, or one is not a length.
-pub(crate) fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Result<Vec<&'bytes [u8]>> {
+fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Result<Vec<&'bytes [u8]>> {
     let no_sum = || Error::internal("the lengths of many keys do not add up");
     let mut parts = aidb::room_for(lengths.len(), "keys")?;
     for &length in lengths {
@@ -239,4 +259,26 @@ pub(crate) fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Result<Ve
         bytes = rest;
     }
     bytes.is_empty().then_some(parts).ok_or_else(no_sum)
+}
+
+/// Adds operations to `batch`. `bytes` are keys and values one after the other; `lengths` are the lengths of each
+/// operation's key and value, with -1 for the value of a delete.
+pub(crate) fn add_operations(batch: &mut WriteBatch, bytes: &[u8], lengths: &[f64]) -> Result<()> {
+    let mut rest = bytes;
+    let mut part = |length: f64| {
+        let (part, behind) = rest
+            .split_at_checked(length as usize)
+            .ok_or_else(|| Error::internal("a batch's lengths pass its bytes"))?;
+        rest = behind;
+        Ok::<_, Error>(part)
+    };
+    for operation in lengths.chunks_exact(2) {
+        let key = part(operation[0])?;
+        if operation[1] < 0.0 {
+            batch.delete(key)?;
+        } else {
+            batch.put(key, part(operation[1])?)?;
+        }
+    }
+    Ok(())
 }

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use aidb::{
-    CountOptions, CountProgress, DB, Error, IterOptions, Options, ReadOptions, Result, Value,
-    VerifyProgress, WriteBatch, WriteOptions, copy_of,
+    CountOptions, CountProgress, DB, IterOptions, Options, ReadOptions, Result, TransactionOptions,
+    Value, VerifyProgress, WriteBatch, WriteOptions, copy_of,
 };
 use napi::Env;
 use napi::bindgen_prelude::{Array, Either};
 use napi_derive::napi;
 
-use crate::convert::{Bytes, Outcome, Text, cut, failure, owned};
+use crate::convert::{Bytes, Keys, Outcome, Text, add_operations, failure, owned};
 use crate::iterator::Iterator;
 use crate::opened::Opened;
 use crate::pool::{self, Lane};
 use crate::port::{Port, PortShared};
+use crate::range::Range;
 use crate::reader::{self, Reader};
 use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
 use crate::watch::Watch;
 
 /// `clear` deletes in batches of about this size, so that other writers get their turn and memory stays bounded.
@@ -32,38 +34,6 @@ const TELL_NUMBER: u32 = 2;
 pub struct Database {
     port: Arc<PortShared>,
     opened: Arc<Opened>,
-}
-
-/// One end of a range of keys.
-#[derive(Default)]
-struct Range {
-    lower: Option<Vec<u8>>,
-    upper: Option<Vec<u8>>,
-}
-
-impl Range {
-    /// From abstract-level's inclusive and exclusive ends; if both are given, the inclusive one counts.
-    fn new(
-        gte: Option<Bytes<'_>>,
-        gt: Option<Bytes<'_>>,
-        lte: Option<Bytes<'_>>,
-        lt: Option<Bytes<'_>>,
-    ) -> Result<Range> {
-        let behind = |key| owned(key).and_then(successor);
-        Ok(Range {
-            lower: gte.map(owned).or_else(|| gt.map(behind)).transpose()?,
-            upper: lte.map(behind).or_else(|| lt.map(owned)).transpose()?,
-        })
-    }
-}
-
-/// The smallest key after `key`.
-fn successor(mut key: Vec<u8>) -> Result<Vec<u8>> {
-    let length = key.len() + 1;
-    let reserved = key.try_reserve_exact(1);
-    reserved.map_err(|_| Error::out_of_memory("a key", length))?;
-    key.push(0);
-    Ok(key)
 }
 
 #[napi]
@@ -162,14 +132,14 @@ impl Database {
         how: u32,
     ) -> napi::Result<()> {
         let (key, value) = (owned(key), owned(value));
-        self.write_job(env, number, how, move |batch| batch.put(&key?, &value?))
+        self.batch_job(env, number, how, move |batch| batch.put(&key?, &value?))
     }
 
     /// Removes one key.
     #[napi]
     pub fn del(&self, env: &Env, number: u32, key: Bytes<'_>, how: u32) -> napi::Result<()> {
         let key = owned(key);
-        self.write_job(env, number, how, move |batch| batch.delete(&key?))
+        self.batch_job(env, number, how, move |batch| batch.delete(&key?))
     }
 
     /// Applies a batch. `bytes` are keys and values one after the other; `lengths` are the lengths of each
@@ -184,25 +154,8 @@ impl Database {
         how: u32,
     ) -> napi::Result<()> {
         let (bytes, lengths) = (copy_of(bytes, "a batch"), copy_of(lengths, "a batch"));
-        self.write_job(env, number, how, move |batch| {
-            let (bytes, lengths) = (bytes?, lengths?);
-            let mut rest = &bytes[..];
-            let mut part = |length: f64| {
-                let (part, behind) = rest
-                    .split_at_checked(length as usize)
-                    .ok_or_else(|| Error::internal("a batch's lengths pass its bytes"))?;
-                rest = behind;
-                Ok::<_, Error>(part)
-            };
-            for operation in lengths.chunks_exact(2) {
-                let key = part(operation[0])?;
-                if operation[1] < 0.0 {
-                    batch.delete(key)?;
-                } else {
-                    batch.put(key, part(operation[1])?)?;
-                }
-            }
-            Ok(())
+        self.batch_job(env, number, how, move |batch| {
+            add_operations(batch, &bytes?, &lengths?)
         })
     }
 
@@ -269,8 +222,9 @@ impl Database {
         self.read_job(env, number, fill_cache, snapshot, move |db, options| {
             // Looks keys up one at a time, so that at most one value is in memory.
             let keys = keys?;
-            let mut flags = aidb::room_for(keys.lengths.len(), "answers")?;
-            for key in keys.cut()? {
+            let keys = keys.cut()?;
+            let mut flags = aidb::room_for(keys.len(), "answers")?;
+            for key in keys {
                 flags.push(db.get_with(key, options)?.is_some());
             }
             Ok(Outcome::Flags(flags))
@@ -319,22 +273,73 @@ impl Database {
     ) -> napi::Result<Either<Iterator, Array<'env>>> {
         let range = Range::new(gte, gt, lte, lt);
         let make = || -> Result<Iterator> {
-            let range = range?;
-            let options = IterOptions::new()
+            let options = range?
+                .options()
                 .snapshot(Some(self.pin(snapshot)?))
-                .lower_bound(range.lower)
-                .upper_bound(range.upper)
-                .prefix(None)
                 .reverse(reverse)
                 .keys(keys)
                 .values(values)
                 .fill_cache(fill_cache);
             let db = self.opened.get()?.clone();
-            Ok(Iterator::new(Arc::clone(&self.port), db, options))
+            let open = move |options| db.cursor(options);
+            Ok(Iterator::new(Arc::clone(&self.port), options, open))
         };
         Ok(match make() {
             Ok(iterator) => Either::A(iterator),
             Err(error) => Either::B(failure(env, &error)?),
+        })
+    }
+
+    /// Begins a transaction: its handle, for use when call `number` has been answered.
+    #[napi]
+    pub fn begin(&self, env: &Env, number: u32, read_only: bool) -> napi::Result<Transaction> {
+        let options = TransactionOptions::new().read_only(read_only);
+        Transaction::begin(env, number, &self.port, &self.opened, options)
+    }
+
+    /// If the value under `key` is `expected`, makes it `value`; delivers whether it was. `undefined` is an absent
+    /// value.
+    #[napi]
+    pub fn compare_and_set(
+        &self,
+        env: &Env,
+        number: u32,
+        key: Bytes<'_>,
+        expected: Option<Bytes<'_>>,
+        value: Option<Bytes<'_>>,
+        sync: bool,
+    ) -> napi::Result<()> {
+        let key = owned(key);
+        let expected = expected.map(owned).transpose();
+        let value = value.map(owned).transpose();
+        self.write_job(env, number, sync, move |db, options| {
+            let (expected, value) = (expected?, value?);
+            let (expected, value) = (expected.as_deref(), value.as_deref());
+            let is_set = db.compare_and_set_with(&key?, expected, value, options)?;
+            Ok(Outcome::Flag(is_set))
+        })
+    }
+
+    /// Stores `value` under `key`, or removes the key if there is none; delivers the value before, as a string if
+    /// `text`.
+    #[napi]
+    pub fn get_and_write(
+        &self,
+        env: &Env,
+        number: u32,
+        key: Bytes<'_>,
+        value: Option<Bytes<'_>>,
+        text: bool,
+        sync: bool,
+    ) -> napi::Result<()> {
+        let (key, value) = (owned(key), value.map(owned).transpose());
+        self.write_job(env, number, sync, move |db, options| {
+            let before = match value? {
+                Some(value) => db.get_and_put_with(&key?, &value, options)?,
+                None => db.get_and_delete_with(&key?, options)?,
+            };
+            let bytes = before.map(Value::try_into_vec).transpose()?;
+            Ok(Outcome::Value { bytes, text })
         })
     }
 
@@ -357,11 +362,9 @@ impl Database {
         let pin = self.pin(snapshot);
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {
-            let range = range?;
-            let options = IterOptions::new()
+            let options = range?
+                .options()
                 .snapshot(Some(pin?))
-                .lower_bound(range.lower)
-                .upper_bound(range.upper)
                 .reverse(reverse)
                 .values(false)
                 .fill_cache(false);
@@ -424,6 +427,12 @@ impl Database {
             db.compact_range(start?.as_deref(), end?.as_deref())?;
             Ok(Outcome::Done)
         })
+    }
+
+    /// How many microseconds to pause after conflict number `conflicts` of a call. `seed` differs between rivals.
+    #[napi]
+    pub fn pause_after(conflicts: u32, seed: u32) -> f64 {
+        aidb::pause_after(conflicts, u64::from(seed)).as_micros() as f64
     }
 
     /// About how many bytes of tables `[start, end)` takes. Either bound may be missing.
@@ -539,25 +548,36 @@ impl Database {
         })
     }
 
-    fn write_job(
+    fn batch_job(
         &self,
         env: &Env,
         number: u32,
         how: u32,
         fill: impl FnOnce(&mut WriteBatch) -> Result<()> + Send + 'static,
     ) -> napi::Result<()> {
-        let opened = Arc::clone(&self.opened);
-        let sync = how & SYNC != 0;
-        let lane = if sync { Lane::SyncedWrite } else { Lane::Write };
-        self.port.submit(env, lane, number, move || {
+        self.write_job(env, number, how & SYNC != 0, move |db, options| {
             let mut batch = WriteBatch::new();
             fill(&mut batch)?;
-            let options = WriteOptions::new().sync(sync);
-            let sequence = opened.get()?.write_with(&batch, &options)?;
+            let sequence = db.write_with(&batch, options)?;
             Ok(match how & TELL_NUMBER {
                 0 => Outcome::Done,
                 _ => Outcome::Sequence(sequence),
             })
+        })
+    }
+
+    /// Runs `write`, which may also read, in the lane of its durability.
+    fn write_job(
+        &self,
+        env: &Env,
+        number: u32,
+        sync: bool,
+        write: impl FnOnce(&DB, &WriteOptions) -> Result<Outcome> + Send + 'static,
+    ) -> napi::Result<()> {
+        let opened = Arc::clone(&self.opened);
+        let lane = if sync { Lane::SyncedWrite } else { Lane::Write };
+        self.port.submit(env, lane, number, move || {
+            write(opened.get()?, &WriteOptions::new().sync(sync))
         })
     }
 }
@@ -597,25 +617,6 @@ fn camel_case(name: &str) -> String {
         camel += rest;
     }
     camel
-}
-
-/// Many keys in one piece.
-struct Keys {
-    bytes: Vec<u8>,
-    lengths: Vec<f64>,
-}
-
-impl Keys {
-    fn new(bytes: &[u8], lengths: &[f64]) -> Result<Keys> {
-        Ok(Keys {
-            bytes: copy_of(bytes, "keys")?,
-            lengths: copy_of(lengths, "keys")?,
-        })
-    }
-
-    fn cut(&self) -> Result<Vec<&[u8]>> {
-        cut(&self.bytes, &self.lengths)
-    }
 }
 
 /// Deletes the first `limit` entries that `options` describes.

@@ -38,7 +38,8 @@ const LOOK: Duration = Duration::from_micros(100);
 /// A longer pause counts as this one, so that a few short ones outweigh it.
 const MAX_PAUSE: Duration = Duration::from_micros(400);
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Work for a thread.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Which queue a job waits in.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -26,7 +26,8 @@ use napi_derive::napi;
 
 use crate::convert::{Outcome, failure, refusal};
 use crate::opened::Opened;
-use crate::pool::{self, Lane};
+use crate::pool::{self, Job, Lane};
+use crate::turns::Turns;
 
 /// When a worker ends, it waits this long for its databases to close. They continue to close afterwards.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -159,6 +160,18 @@ impl PortShared {
         self.start(env, number, job, |job| pool::submit(lane, job))
     }
 
+    /// The same in turn with the other jobs of `turns`.
+    pub(crate) fn submit_in_turn(
+        self: &Arc<Self>,
+        env: &Env,
+        turns: &Arc<Turns>,
+        lane: Lane,
+        number: u32,
+        job: impl FnOnce() -> Result<Outcome> + Send + 'static,
+    ) -> napi::Result<()> {
+        self.start(env, number, job, |job| turns.submit(lane, job))
+    }
+
     /// The same on a thread of its own, for jobs that may take long.
     pub(crate) fn submit_apart(
         self: &Arc<Self>,
@@ -174,7 +187,7 @@ impl PortShared {
         env: &Env,
         number: u32,
         job: impl FnOnce() -> Result<Outcome> + Send + 'static,
-        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,
+        spawn: impl FnOnce(Job) -> std::io::Result<()>,
     ) -> napi::Result<()> {
         self.hold(env)?;
         lock(&self.running).jobs += 1;

@@ -143,6 +143,14 @@ test('the loop turns after at most 200 operations or 1000 entries', async functi
     const iterator = db.values()
     for (let items; (items = await iterator.nextv(1000)).length > 0;) items.forEach(counted)
   }) <= 1000, 'nextv')
+  assert.ok(await mostPerTurn(async function (counted) {
+    const transaction = await db.begin()
+    for (const key of keys.slice(0, 3000)) {
+      await transaction.get(key)
+      counted()
+    }
+    await transaction.rollback()
+  }) <= 201, 'gets in a transaction')
   assert.ok(await mostPerTurn((counted) => Promise.all(keys.map(async function (key) {
     await db.has(key)
     counted()
@@ -169,7 +177,7 @@ const AWAITED_SYMBOLS = [Symbol.asyncDispose, Symbol.asyncIterator]
 
 /** Methods of all classes that return no promise, except `clear`, which returns none only for chained batches. */
 const UNAWAITED = new Set([
-  'attachResource', 'defer', 'detachResource', 'getProperty', 'getSync', 'iterator', 'keyEncoding', 'keys', 'path',
+  'attachResource', 'defer', 'detachResource', 'emit', 'getProperty', 'getSync', 'iterator', 'keyEncoding', 'keys', 'path',
   'prefixKey', 'snapshot', 'sublevel', 'valueEncoding', 'values', 'seek', 'ref', 'unref'
 ])
 
@@ -275,6 +283,14 @@ test('the loop turns however soon a call is answered, and whichever it is', asyn
     await batch.close()
     await allTurn(`chained batch of a ${what}`, batch, { put: LEFT_OUT, del: LEFT_OUT, clear: LEFT_OUT })
     await turns(`empty chained batch of a ${what}`, () => db.batch().write())
+
+    if (db === holder) {
+      const transaction = await db.begin()
+      await transaction.rollback()
+      await allTurn('transaction that has ended', transaction)
+      await turns('savepoints of none', () => transaction.rollbackTo())
+      await turns('snapshots in a transaction', () => transaction.get('a', { snapshot: {} }))
+    }
 
     const snapshot = db.snapshot()
     await snapshot.close()

@@ -1,7 +1,8 @@
 // Compiled, not run: code that a TypeScript program may write, and code that it may not.
 
 import {
-  AidbLevel, type OpenOptions, type RepairReport, type Snapshot, type Stats, type VerifyReport, type WriteReceipt
+  AidbLevel, type OpenOptions, type RepairReport, type Savepoint, type Snapshot, type Stats, type Transaction,
+  type VerifyReport, type WriteReceipt
 } from 'aidb'
 import { type AbstractSnapshot } from 'abstract-level'
 
@@ -35,6 +36,29 @@ export async function use (): Promise<void> {
   for await (const value of json.values({ limit: 1 })) value.n.toFixed()
   await snapshot.close()
   await db.clear({ lt: 'b', sync: true })
+
+  const t: Transaction<typeof db> = await db.begin({ readOnly: false })
+  const words = db.sublevel<string, { n: number }>('words', { valueEncoding: 'json' })
+  const read: string | undefined = await t.get('a')
+  const word: { n: number } | undefined = await t.get<string, { n: number }>('a', { sublevel: words })
+  const there: boolean[] = [await t.has('a'), ...await t.hasMany(['a', 'b'])]
+  const all: Array<string | undefined> = await t.getMany(['a', 'b'])
+  await t.put('a', '1')
+  await t.put<Buffer, Buffer>(Buffer.from('a'), Buffer.from('1'), { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  await t.put('a', { n: 1 }, { sublevel: words })
+  await t.del('a', { sublevel: words })
+  await t.batch([{ type: 'put', key: 'a', value: '1' }, { type: 'del', key: 'b', sublevel: words }])
+  for await (const [key, value] of t.iterator({ gte: 'a', reverse: true, highWaterMarkBytes: 1 })) key.concat(value)
+  for await (const key of t.keys()) key.concat()
+  for await (const value of t.values({ limit: 1, fillCache: false })) value.concat()
+  const savepoint: Savepoint = await t.savepoint()
+  await t.rollbackTo(savepoint)
+  const committed: bigint = await t.commit({ sync: true })
+  await t.rollback()
+  const result: number = await json.transaction(async (t) => (await t.get('a'))?.n ?? 0, { attempts: 3, sync: true })
+  const wasSet: boolean = await json.compareAndSet('a', undefined, { n: 1 }) || await db.putIfAbsent('a', '1', { sync: true })
+  const old: string | undefined = await db.getAndPut('a', '1') ?? await db.getAndDelete('a')
+  console.log(read, word, there, all, committed, result, wasSet, old)
 
   const size: number = await db.approximateSize('a', 'z')
   const entries: number = await db.approximateCount('a') + await db.count(null, 'z')
@@ -71,6 +95,12 @@ export async function use (): Promise<void> {
   db.location = 'elsewhere'
   // @ts-expect-error: values are objects with a number
   await json.put('a', { n: 'one' })
+  // @ts-expect-error: a transaction takes no snapshot
+  await t.get('a', { snapshot })
+  // @ts-expect-error: a transaction has values of its database
+  await json.transaction(async (t) => t.put('a', 'one'))
+  // @ts-expect-error: only a commit is durable
+  await t.put('a', '1', { sync: true })
 
   console.log(isSeen, n, bytes, many, size, property, tables, place, key)
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the npm package, installs its tarball into an empty project under target/node-test, and runs all tests there:
-# abstract-level's own suite, ours, the types, and the example.
+# abstract-level's own suite, ours, the types, and the examples.
 set -euo pipefail
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -37,4 +37,5 @@ tail -n 5 abstract.tap
 node --test --test-reporter=spec test/*.test.js test/*.test.mjs
 npx tsc --noEmit -p test/tsconfig.json
 node node/hello.js
+node node/queue.js
 echo "Node: all tests passed"

@@ -4,6 +4,7 @@
 use super::attempts::{pause, pause_after};
 use super::{Transaction, Transactions};
 use crate::db::value::Value;
+use crate::effort;
 use crate::error::{ErrorKind, Result};
 use crate::options::{TransactionOptions, WriteOptions};
 use crate::sync::Arc;
@@ -62,6 +63,7 @@ impl Transactions {
                 Err(error) if error.kind() == ErrorKind::Conflict => conflicts += 1,
                 Err(error) => return Err(error),
             }
+            effort::wait()?;
             pause(pause_after(conflicts, transaction.number()));
         }
     }

@@ -177,6 +177,14 @@ impl Slot {
         }
     }
 
+    /// The error of a call if it has ended. Looking is no use of it.
+    pub(super) fn check_open(&self) -> Result<()> {
+        match &*self.state.lock() {
+            State::Open(_) | State::Committing => Ok(()),
+            State::Ended(why) => Err(why.error()),
+        }
+    }
+
     /// Takes what it holds, to commit it.
     pub(super) fn take(&self) -> Result<Open> {
         let mut state = self.state.lock();

@@ -88,6 +88,14 @@ impl Transaction {
         self.slot.with(look)
     }
 
+    /// Fails as every call does once it has ended. Any thread may ask, and asking does not count as using it. For the
+    /// bindings.
+    #[doc(hidden)]
+    pub fn check_open(&self) -> Result<()> {
+        self.room.context.check_open()?;
+        self.slot.check_open()
+    }
+
     /// The sequence number of the last write that it sees, besides its own.
     ///
     /// Errors: `Closed` if it has ended.

@@ -28,7 +28,7 @@ pub(crate) struct WriteBatch {
     prefix: Vec<u8>,
     transaction: bool,
     options: WriteOptions,
-    operations: Arc<Mutex<aidb::WriteBatch>>,
+    pub(crate) operations: Arc<Mutex<aidb::WriteBatch>>,
     /// The sequence number that the last write returned, or [`UNWRITTEN`].
     sequence: AtomicU64,
 }

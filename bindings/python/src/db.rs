@@ -15,7 +15,7 @@ use crate::patience::{detached, interruptible, locking};
 use crate::reader::Reader;
 use crate::report;
 use crate::store::Store;
-use crate::view::View;
+use crate::view::{Source, View};
 use crate::writer::{Writer, view};
 
 /// An open database: an ordered map from byte-string keys to byte-string values.
@@ -59,7 +59,7 @@ impl DB {
         let view = View {
             store: Store::new(db),
             prefix: Vec::new(),
-            pinned: None,
+            source: Source::Now,
         };
         Ok(PyClassInitializer::from(Reader { view })
             .add_subclass(Writer)

@@ -64,11 +64,26 @@ pub(crate) fn iterator_invalid(py: Python<'_>) -> PyErr {
     raise(py, "IteratorInvalidError", ("the iterator is on no entry",))
 }
 
+/// Whether an exception, of the engine or of a program, is a `ConflictError`.
+pub(crate) fn is_conflict(py: Python<'_>, error: &PyErr) -> bool {
+    class_of(py, class_name(ErrorKind::Conflict)).is_ok_and(|class| error.is_instance(py, &class))
+}
+
+/// The error after the last of `attempts` attempts, each of which ended with a conflict.
+pub(crate) fn conflict_after(py: Python<'_>, attempts: i64, conflict: PyErr) -> PyErr {
+    let message = format!("after {attempts} attempts: {}", conflict.value(py));
+    let last = raise(py, class_name(ErrorKind::Conflict), (message,));
+    last.set_cause(py, Some(conflict));
+    last
+}
+
+/// The class called `name` in `aidb.errors`.
+fn class_of<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "aidb.errors"))?.getattr(name)
+}
+
 fn raise<'py>(py: Python<'py>, class: &str, arguments: impl pyo3::call::PyCallArgs<'py>) -> PyErr {
-    let instance = py
-        .import(intern!(py, "aidb.errors"))
-        .and_then(|module| module.getattr(class))
-        .and_then(|class| class.call1(arguments));
+    let instance = class_of(py, class).and_then(|class| class.call1(arguments));
     match instance {
         Ok(instance) => PyErr::from_value(instance),
         Err(error) => error,

@@ -12,6 +12,7 @@ use crate::errors::to_python as error_to_python;
 use crate::mutex::{Mutex, close, discard, lock, lock_detached};
 use crate::patience::{brief_or, interruptible};
 use crate::store::Store;
+use crate::transacting::{Transacting, check_not_ended};
 use crate::walk::{Step, Walk};
 
 /// Which parts of an entry an iterator yields.
@@ -21,8 +22,8 @@ pub(crate) struct Shown {
     pub(crate) values: bool,
 }
 
-/// Visits the entries of a range, in both directions; made by the `iterator` method of a database, snapshot or
-/// prefixed view.
+/// Visits the entries of a range, in both directions; made by the `iterator` method of a database, snapshot,
+/// transaction or prefixed view.
 ///
 /// Its position is between two entries: `next(it)` returns the entry after it and moves past it, `it.prev()`
 /// the entry before it; at an end they raise `StopIteration`. `next` ascends, or descends with `reverse=True`.
@@ -38,11 +39,20 @@ pub(crate) struct Iterator {
     shown: Shown,
     /// `None` once the iterator or the database is closed.
     walk: Arc<Mutex<Option<Walk>>>,
+    /// The transaction that it is of, which it keeps open.
+    transacting: Option<Arc<Transacting>>,
 }
 
 impl Iterator {
-    pub(crate) fn new(store: Arc<Store>, prefix: Vec<u8>, shown: Shown, walk: Walk) -> Iterator {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        prefix: Vec<u8>,
+        shown: Shown,
+        walk: Walk,
+        transacting: Option<Arc<Transacting>>,
+    ) -> Iterator {
         Iterator {
+            transacting,
             walk: store.hold(walk),
             store,
             prefix,
@@ -58,6 +68,7 @@ impl Iterator {
             if self.store.is_closed() {
                 return Err(error_to_python(py, &aidb::Error::closed("the database")));
             }
+            check_not_ended(&self.transacting, py)?;
             let mut walk = lock(py, &self.walk)?;
             let Some(open) = walk.as_mut() else {
                 drop(walk);
@@ -155,6 +166,7 @@ impl Iterator {
         if self.store.is_closed() {
             return Err(error_to_python(py, &aidb::Error::closed("the database")));
         }
+        check_not_ended(&self.transacting, py)?;
         let placed = lock(py, &self.walk)?.as_mut().map(place);
         placed.ok_or_else(|| error_to_python(py, &closed()))
     }

@@ -13,12 +13,13 @@
 //! No background thread of core calls into Python.
 //!
 //! A file uses those below it only, and a test holds it to that. From the top: the classes `db.rs`; `writer.rs` (what
-//! can be written too, and a prefixed view); `batch.rs`, `snapshot.rs`; `reader.rs` (what a database, a snapshot and
-//! a prefixed view share) over `count.rs` and `view.rs`; `iterator.rs` over `walk.rs`, and `raw_iterator.rs`;
-//! `store.rs`, which keeps a database open. Under them the conversions `report.rs`, `options.rs`, `bytes.rs`,
-//! `errors.rs`; `mutex.rs` is the lock of handles, `progress.rs` tells Python how far a call is, `patience.rs` is the
-//! wait that an interrupt or a cancellation ends, with `helper.rs`, the thread that does the work, and `pace.rs`,
-//! which tells when that is not worth it.
+//! can be written too, and a prefixed view); `transaction.rs`; `batch.rs`, `snapshot.rs`; `reader.rs` (what a database,
+//! a snapshot, a transaction and a prefixed view share) and `one_call.rs` over `count.rs` and `view.rs`; `iterator.rs`
+//! over `walk.rs`, and `raw_iterator.rs`; `transacting.rs`, the calls of one transaction; `store.rs`, which keeps a
+//! database open. Under them the conversions `report.rs`, `options.rs`, `bytes.rs`, `errors.rs`; `mutex.rs` is the lock
+//! of handles, `progress.rs` tells Python how far a call is, `patience.rs` is the wait that an interrupt or a
+//! cancellation ends, with `helper.rs`, the thread that does the work, and `pace.rs`, which tells when that is not
+//! worth it.
 
 mod batch;
 mod bytes;
@@ -28,6 +29,7 @@ mod errors;
 mod helper;
 mod iterator;
 mod mutex;
+mod one_call;
 mod options;
 mod pace;
 mod patience;
@@ -37,6 +39,8 @@ mod reader;
 mod report;
 mod snapshot;
 mod store;
+mod transacting;
+mod transaction;
 mod view;
 mod walk;
 mod writer;
@@ -66,6 +70,8 @@ mod _aidb {
     use crate::report::repair_db;
     #[pymodule_export]
     use crate::snapshot::Snapshot;
+    #[pymodule_export]
+    use crate::transaction::{Savepoint, Transaction};
     #[pymodule_export]
     use crate::writer::{PrefixedDB, Writer};
 

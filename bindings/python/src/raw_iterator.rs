@@ -13,9 +13,10 @@ use crate::errors::{iterator_invalid, to_python as error_to_python};
 use crate::mutex::{Mutex, close, discard, lock, lock_detached};
 use crate::patience::{brief_or, interruptible};
 use crate::store::Store;
+use crate::transacting::{Transacting, check_not_ended};
 
-/// Visits all entries with the interface of LevelDB's iterator; made by `raw_iterator` of a database, snapshot
-/// or prefixed view.
+/// Visits all entries with the interface of LevelDB's iterator; made by `raw_iterator` of a database, snapshot,
+/// transaction or prefixed view.
 ///
 /// It is on an entry or on none; a new one is on none. A move past an end leaves it on none, as does a move
 /// that Ctrl-C interrupts after it has begun. Each move calls into the engine: for a plain loop `iterator` is
@@ -29,6 +30,8 @@ pub(crate) struct RawIterator {
     stand: Arc<Mutex<Option<Stand>>>,
     /// Whether it is on no entry because a move was interrupted. Only a move that holds the lock clears this.
     is_lost: Arc<AtomicBool>,
+    /// The transaction that it is of, which it keeps open.
+    transacting: Option<Arc<Transacting>>,
 }
 
 /// A cursor that can resume a move that it gave up.
@@ -124,7 +127,12 @@ impl Stand {
 }
 
 impl RawIterator {
-    pub(crate) fn new(store: Arc<Store>, prefix: Vec<u8>, cursor: Cursor) -> RawIterator {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        prefix: Vec<u8>,
+        cursor: Cursor,
+        transacting: Option<Arc<Transacting>>,
+    ) -> RawIterator {
         RawIterator {
             stand: store.hold(Stand {
                 cursor,
@@ -135,6 +143,7 @@ impl RawIterator {
             store,
             prefix,
             is_lost: Arc::default(),
+            transacting,
         }
     }
 
@@ -147,6 +156,7 @@ impl RawIterator {
 
     /// Makes a move, detached.
     fn go(&self, py: Python<'_>, to: Move<'_>) -> PyResult<()> {
+        check_not_ended(&self.transacting, py)?;
         let brief = || {
             self.refuse_closed()?;
             match self.stand.try_lock()? {

@@ -1,6 +1,5 @@
-//! `Reader`: reading, which databases, snapshots and prefixed views share.
+//! `Reader`: reading, which databases, snapshots, transactions and prefixed views share.
 
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use aidb::{ReadOptions, Remembered};
@@ -12,17 +11,16 @@ use crate::bytes::{BytesLike, ValueBuffer, to_python, value_to_python};
 use crate::count;
 use crate::errors::{caught, to_python as error_to_python};
 use crate::iterator::{Iterator, Shown};
-use crate::patience::{brief_or, detached, lengthy, look};
+use crate::patience::look;
 use crate::raw_iterator::RawIterator;
-use crate::store::Store;
-use crate::view::{View, copy_of};
+use crate::view::View;
 
 /// `get_many` looks up at most this many keys before it checks for signals.
 const MANY: usize = 128;
 /// It also checks after this many bytes of values, because values may have any size.
 const MANY_BYTES: usize = 4 << 20;
 
-/// The read methods: the base class of `DB`, `PrefixedDB` and `Snapshot`. It cannot be created directly.
+/// The read methods: the base class of `DB`, `PrefixedDB`, `Snapshot` and `Transaction`. It cannot be created directly.
 ///
 /// Keys are bytes-like objects up to 16 MiB, values up to 4 GiB - 1; both may be empty; keys sort bytewise. Any
 /// number of threads may read at once. Any call may raise `ClosedError` (the database or snapshot was closed),
@@ -65,6 +63,9 @@ impl Reader {
         default: Bound<'py, PyAny>,
         unknown: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        if self.view.transacting().is_some() {
+            return Ok(unknown);
+        }
         let snapshot = self.view.snapshot(py)?;
         let options = ReadOptions::new().snapshot(snapshot.as_ref());
         let key = key.behind(&self.view.prefix)?;
@@ -101,34 +102,15 @@ impl Reader {
         for key in &wanted {
             keys.push(key.behind(&self.view.prefix)?);
         }
-        let (snapshot, db) = (OnceLock::new(), &self.view.store);
-        if let Some(pinned) = self.view.snapshot(py)? {
-            snapshot.get_or_init(|| pinned);
-        }
-        let read = move |db: &Store, keys: &[Cow<'_, [u8]>], snapshot: Option<&aidb::Snapshot>| {
-            let options = ReadOptions::new().snapshot(snapshot).fill_cache(fill_cache);
-            db.get_first_of(keys, &options, MANY_BYTES)
-        };
+        let point = OnceLock::new();
         let list = PyList::empty(py);
         // In pieces, with a check for interrupts in between. Also without keys, so that a closed database raises its
         // error.
         let mut rest = &keys[..];
         loop {
             let piece = &rest[..rest.len().min(MANY)];
-            let brief = || {
-                if rest.len() > 1 && snapshot.get().is_none() {
-                    // There may be several pieces, and all are read as of one point.
-                    let point = db.snapshot()?;
-                    snapshot.get_or_init(|| point);
-                }
-                read(db, piece, snapshot.get())
-            };
-            let values = brief_or(py, brief, || {
-                let owned = piece.iter().map(|key| Ok(Cow::Owned(copy_of(py, key)?)));
-                let owned: Vec<Cow<'static, [u8]>> = owned.collect::<PyResult<_>>()?;
-                let (db, snapshot) = (Arc::clone(db), snapshot.get().cloned());
-                lengthy(py, move || read(&db, &owned, snapshot.as_ref()))
-            })?;
+            let view = &self.view;
+            let values = view.read_first_of(py, piece, fill_cache, MANY_BYTES, &point)?;
             rest = &rest[values.len()..];
             for value in values {
                 match value {
@@ -188,6 +170,10 @@ impl Reader {
     /// at one point in the sequence of writes: at this call, or at the snapshot. `fill_cache` and
     /// `verify_checksums` as for `get`.
     ///
+    /// A transaction's iterator sees the transaction's writes as they are at this call, and ends with the transaction.
+    /// The first step after it is made or has sought reads only the entry that it returns. Later ones read ahead about
+    /// as many entries as it has passed, and these count as read, too.
+    ///
     /// Cost: it fetches entries in chunks of up to 1,024 entries or 128 KiB. Close it, or use it in a `with`
     /// block, to release early the memory and files that it pins.
     #[expect(
@@ -245,9 +231,11 @@ impl Reader {
     ) -> PyResult<RawIterator> {
         let _ = verify_checksums;
         let options = self.view.cursor_options(py, fill_cache)?;
-        let db = Arc::clone(&self.view.store);
-        let cursor = detached(py, || db.cursor(options))?;
-        Ok(RawIterator::new(db, self.view.prefix.clone(), cursor))
+        let view = &self.view;
+        let cursor = view.cursor(py, &options)?;
+        let (db, prefix) = (Arc::clone(&view.store), view.prefix.clone());
+        let transacting = view.transacting().cloned();
+        Ok(RawIterator::new(db, prefix, cursor, transacting))
     }
 
     /// Returns how many entries have keys from `start` to `stop` (`None`: no bound; `stop` itself excluded) and begin

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use crate::mutex::{Mutex, close, discard, lock};
 use crate::reader::Reader;
 use crate::store::Store;
-use crate::view::View;
+use crate::view::{Source, View};
 
 /// Reads at one point in the sequence of writes, whatever is written, flushed or compacted later; made by
 /// `DB.snapshot` or `PrefixedDB.snapshot`.
@@ -34,7 +34,7 @@ impl Snapshot {
         let view = View {
             store,
             prefix,
-            pinned: Some(Arc::clone(&pinned)),
+            source: Source::Snapshot(Arc::clone(&pinned)),
         };
         let layers =
             PyClassInitializer::from(Reader { view }).add_subclass(Snapshot { pinned, sequence });

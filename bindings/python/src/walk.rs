@@ -2,18 +2,20 @@
 //!
 //! * WINDOW-1  `window` holds entries that are neighbours in the walk; the place is before its entry `at` in the order
 //!             in which it was filled (`at == len`: after its last). With an empty window, `place` says where it is.
-//! * WINDOW-2  `follows` is true only while the cursor stands right after the window's last entry, in the direction
-//!             in which it was filled; otherwise a fetch first seeks that entry's key.
+//! * WINDOW-2  `stands` says where the cursor is: right after the window's last entry, in the direction in which it was
+//!             filled, or on that entry; if it is elsewhere, a fetch first seeks that entry's key.
 //! * WINDOW-3  A failed fetch is kept and answered again until a seek: an error is never taken for the end.
 
 use std::mem;
 
 use crate::bytes::LARGE_BYTES;
-use aidb::{Chunk, Cursor, DB, Effort, Error, IterOptions, Result, is_spent, within};
+use aidb::{Chunk, Cursor, Effort, Error, Result, is_spent, within};
 
 /// How many entries the first fetch after a start or seek takes. Each further one takes twice as many, up to a
 /// maximum.
 const FIRST_ENTRIES: usize = 16;
+/// The same in a transaction, where entries that are fetched count as read. A fetch of one entry does not move on.
+const FIRST_IN_TRANSACTION: usize = 1;
 const MAX_ENTRIES: usize = 1024;
 /// A fetch ends after this many bytes; one entry may be longer.
 const MAX_BYTES: usize = 128 << 10;
@@ -35,13 +37,21 @@ enum Place {
     Below(Vec<u8>),
 }
 
+/// Where the cursor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    AfterLast,
+    OnLast,
+    Elsewhere,
+}
+
 /// Neighbouring entries, in the order in which the cursor passed them.
 enum Window {
     Ahead(Chunk),
-    Back(Entries),
+    Collected(Step, Entries),
 }
 
-/// Entries collected against the walking order, in which core's `Chunk` cannot be filled.
+/// Entries collected as core cannot fill a `Chunk`: against the walking order, or without moving on.
 #[derive(Default)]
 struct Entries {
     bytes: Vec<u8>,
@@ -49,18 +59,31 @@ struct Entries {
     ends: Vec<(usize, usize)>,
 }
 
+impl Entries {
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let room = key.len() + value.len();
+        let reserved = self.bytes.try_reserve(room);
+        reserved.map_err(|_| Error::out_of_memory("an entry", room))?;
+        self.bytes.extend_from_slice(key);
+        let key_end = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.ends.push((key_end, self.bytes.len()));
+        Ok(())
+    }
+}
+
 impl Window {
     fn filled(&self) -> Step {
         match self {
             Window::Ahead(_) => Step::Ahead,
-            Window::Back(_) => Step::Back,
+            Window::Collected(step, _) => *step,
         }
     }
 
     fn len(&self) -> usize {
         match self {
             Window::Ahead(chunk) => chunk.len(),
-            Window::Back(entries) => entries.ends.len(),
+            Window::Collected(_, entries) => entries.ends.len(),
         }
     }
 
@@ -68,14 +91,14 @@ impl Window {
     fn bytes(&self) -> &[u8] {
         match self {
             Window::Ahead(chunk) => chunk.bytes(),
-            Window::Back(entries) => &entries.bytes,
+            Window::Collected(_, entries) => &entries.bytes,
         }
     }
 
     fn entry(&self, index: usize) -> (&[u8], &[u8]) {
         let (bytes, ends) = match self {
             Window::Ahead(chunk) => (chunk.bytes(), chunk.ends()),
-            Window::Back(entries) => (&entries.bytes[..], &entries.ends[..]),
+            Window::Collected(_, entries) => (&entries.bytes[..], &entries.ends[..]),
         };
         let start = if index == 0 { 0 } else { ends[index - 1].1 };
         let (key_end, value_end) = ends[index];
@@ -92,28 +115,39 @@ pub(crate) struct Walk {
     /// The buffer of an earlier window, to fill again.
     spare: Chunk,
     at: usize,
-    follows: bool,
+    stands: Stands,
+    first_entries: usize,
     next_entries: usize,
     failed: Option<Error>,
     moves: u64,
 }
 
 impl Walk {
-    /// A walk that is before the first entry in walking order. Fetches nothing yet.
-    pub(crate) fn new(db: &DB, options: IterOptions) -> Result<Walk> {
-        let reverse = options.reverse;
-        Ok(Walk {
-            cursor: db.cursor(options)?,
+    /// A walk that is before the first entry in walking order, with a new cursor, which walks in `reverse` or not.
+    /// Fetches nothing yet.
+    pub(crate) fn new(cursor: Cursor, reverse: bool) -> Walk {
+        Walk::beginning_with(FIRST_ENTRIES, cursor, reverse)
+    }
+
+    /// The same with the cursor of a transaction.
+    pub(crate) fn in_transaction(cursor: Cursor, reverse: bool) -> Walk {
+        Walk::beginning_with(FIRST_IN_TRANSACTION, cursor, reverse)
+    }
+
+    fn beginning_with(first_entries: usize, cursor: Cursor, reverse: bool) -> Walk {
+        Walk {
+            cursor,
             reverse,
             place: Place::Begin,
             window: Window::Ahead(Chunk::new()),
             spare: Chunk::new(),
             at: 0,
-            follows: false,
-            next_entries: FIRST_ENTRIES,
+            stands: Stands::Elsewhere,
+            first_entries,
+            next_entries: first_entries,
             failed: None,
             moves: 0,
-        })
+        }
     }
 
     /// The next entry in the direction of `step`, if it has been fetched.
@@ -178,7 +212,9 @@ impl Walk {
                 false
             }
         };
-        self.follows &= stays && self.cursor.status().is_ok();
+        if !stays || self.cursor.status().is_err() {
+            self.stands = Stands::Elsewhere;
+        }
         outcome
     }
 
@@ -209,8 +245,8 @@ impl Walk {
         self.place = place;
         self.moves += 1;
         self.window = Window::Ahead(Chunk::new());
-        (self.at, self.follows) = (0, false);
-        self.next_entries = FIRST_ENTRIES;
+        (self.at, self.stands) = (0, Stands::Elsewhere);
+        self.next_entries = self.first_entries;
         self.failed = None;
     }
 
@@ -224,32 +260,38 @@ impl Walk {
         if left > 0 {
             return Ok(true);
         }
-        let stands = if self.window.len() == 0 {
-            self.start(step)?
-        } else if ahead_in_window && self.follows {
-            true
-        } else {
-            self.follows = false;
-            let edge = if ahead_in_window {
-                self.window.len() - 1
-            } else {
-                0
-            };
-            let key = self.window.entry(edge).0;
-            // The walk sees one point in time, so the key is still there.
-            self.cursor.seek(key)? && advance(&mut self.cursor, step)?
+        // Until the cursor is where it has to be, the moves may fail half way.
+        let stands = match mem::replace(&mut self.stands, Stands::Elsewhere) {
+            _ if self.window.len() == 0 => self.start(step)?,
+            Stands::AfterLast if ahead_in_window => true,
+            Stands::OnLast if ahead_in_window => advance(&mut self.cursor, step)?,
+            _ => {
+                let edge = if ahead_in_window {
+                    self.window.len() - 1
+                } else {
+                    0
+                };
+                let key = self.window.entry(edge).0;
+                // The walk sees one point in time, so the key is still there.
+                self.cursor.seek(key)? && advance(&mut self.cursor, step)?
+            }
         };
         if !stands {
             return Ok(false);
         }
+        if ahead_in_window {
+            self.stands = Stands::AfterLast;
+        }
+        let is_alone = self.next_entries == 1;
         let window = match step {
+            _ if is_alone => Window::Collected(step, self.collect_one()?),
             Step::Ahead => {
                 let mut chunk = mem::take(&mut self.spare);
                 self.cursor
                     .read_chunk(&mut chunk, self.next_entries, MAX_BYTES)?;
                 Window::Ahead(chunk)
             }
-            Step::Back => Window::Back(self.collect_back()?),
+            Step::Back => Window::Collected(Step::Back, self.collect_back()?),
         };
         if window.len() == 0 {
             return Ok(false);
@@ -258,7 +300,11 @@ impl Walk {
         if let Window::Ahead(used) = mem::replace(&mut self.window, window) {
             self.spare = used;
         }
-        (self.at, self.follows) = (0, true);
+        self.at = 0;
+        self.stands = match is_alone {
+            true => Stands::OnLast,
+            false => Stands::AfterLast,
+        };
         self.next_entries = (self.next_entries * 2).min(MAX_ENTRIES);
         Ok(true)
     }
@@ -283,6 +329,13 @@ impl Walk {
         Ok(found)
     }
 
+    /// Collects this entry and does not move.
+    fn collect_one(&self) -> Result<Entries> {
+        let mut entries = Entries::default();
+        entries.push(self.cursor.key(), self.cursor.value())?;
+        Ok(entries)
+    }
+
     /// Collects this entry and those before it in walking order, and moves before the last collected one. The
     /// counterpart of `Cursor::read_chunk`.
     fn collect_back(&mut self) -> Result<Entries> {
@@ -292,14 +345,7 @@ impl Walk {
             && entries.bytes.len() < MAX_BYTES
             && (entries.ends.is_empty() || !is_spent())
         {
-            let (key, value) = (self.cursor.key(), self.cursor.value());
-            let room = key.len() + value.len();
-            let reserved = entries.bytes.try_reserve(room);
-            reserved.map_err(|_| Error::out_of_memory("an entry", room))?;
-            entries.bytes.extend_from_slice(key);
-            let key_end = entries.bytes.len();
-            entries.bytes.extend_from_slice(value);
-            entries.ends.push((key_end, entries.bytes.len()));
+            entries.push(self.cursor.key(), self.cursor.value())?;
             self.cursor.prev()?;
         }
         Ok(entries)

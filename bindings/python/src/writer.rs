@@ -9,12 +9,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::batch::WriteBatch;
-use crate::bytes::{BytesLike, LARGE_BYTES, to_python};
+use crate::bytes::{BytesLike, LARGE_BYTES, to_python, value_to_python};
 use crate::errors::to_python as error_to_python;
+use crate::one_call::{compare_and_set, get_and_write};
 use crate::patience::{detached, unless_it_waits, waiting};
 use crate::reader::Reader;
 use crate::snapshot::Snapshot;
-use crate::view::View;
+use crate::transaction::{self, Transaction};
+use crate::view::{Source, View};
 
 /// How many allocations a batch makes besides its operations: the lock around them, and Python's object.
 const BATCH_PIECES: usize = 2;
@@ -133,6 +135,103 @@ impl Writer {
         ))
     }
 
+    /// Begins a `Transaction`, for a `with` block: it commits at the end of the block, and rolls back if the block
+    /// raises.
+    ///
+    /// `read_only`: it refuses writes; what it reads is not kept in memory, and it never conflicts. `sync`: the commit
+    /// waits until it survives a power loss. Raises `ClosedError` and `OutOfMemoryError`.
+    #[pyo3(signature = (*, read_only=false, sync=false))]
+    fn transaction(
+        slf: &Bound<'_, Self>,
+        read_only: bool,
+        sync: bool,
+    ) -> PyResult<Py<Transaction>> {
+        Transaction::begin(slf.py(), view(slf), read_only, sync)
+    }
+
+    /// Begins a `Transaction`, for use without a block: end it with `commit` or `rollback`. Otherwise as
+    /// `transaction`.
+    #[pyo3(signature = (*, read_only=false))]
+    fn begin(slf: &Bound<'_, Self>, read_only: bool) -> PyResult<Py<Transaction>> {
+        Transaction::begin(slf.py(), view(slf), read_only, false)
+    }
+
+    /// Calls `f` with a new `Transaction`, commits it, and returns what `f` returned. After a `ConflictError` calls `f`
+    /// again from the beginning, with another transaction, up to `attempts` times (at least 1) in all.
+    ///
+    /// `f` must do nothing that may not be done several times, and neither commits nor rolls back. It pauses before
+    /// each new attempt: some 50 microseconds at first, then twice as long each time, at most 20 milliseconds; Ctrl-C
+    /// ends it. An exception of `f` other than `ConflictError` rolls the transaction back and is passed on. Raises
+    /// `ConflictError` after the last attempt; otherwise errors as for `put`. `sync` as for `put`.
+    #[pyo3(signature = (f, attempts=10, *, sync=false))]
+    fn run_transaction<'py>(
+        slf: &Bound<'py, Self>,
+        f: &Bound<'py, PyAny>,
+        attempts: i64,
+        sync: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        transaction::run(view(slf), f, attempts, sync)
+    }
+
+    /// If the value under `key` is `expected` (`None`: the key is absent), makes it `value` (`None`: removes the key).
+    /// Returns whether it was. Nobody can change the key in between.
+    ///
+    /// Never raises `ConflictError`; otherwise errors as for `get` and `put`. `sync` and Ctrl-C as for `put`.
+    #[pyo3(signature = (key, expected, value, *, sync=false))]
+    fn compare_and_set(
+        slf: &Bound<'_, Self>,
+        key: BytesLike<'_>,
+        expected: Option<BytesLike<'_>>,
+        value: Option<BytesLike<'_>>,
+        sync: bool,
+    ) -> PyResult<bool> {
+        let (expected, value) = (expected.as_ref(), value.as_ref());
+        compare_and_set(slf.py(), view(slf), &key, expected, value, sync)
+    }
+
+    /// Stores `value` under `key` unless the key has a value; returns whether it did. Nobody can change the key in
+    /// between. Errors and `sync` as for `compare_and_set`.
+    #[pyo3(signature = (key, value, *, sync=false))]
+    fn put_if_absent(
+        slf: &Bound<'_, Self>,
+        key: BytesLike<'_>,
+        value: BytesLike<'_>,
+        sync: bool,
+    ) -> PyResult<bool> {
+        compare_and_set(slf.py(), view(slf), &key, None, Some(&value), sync)
+    }
+
+    /// Stores `value` under `key` and returns the value that the key had before, or `None`. Nobody can change the key
+    /// in between. Errors and `sync` as for `compare_and_set`.
+    #[pyo3(signature = (key, value, *, sync=false))]
+    fn get_and_put<'py>(
+        slf: &Bound<'py, Self>,
+        key: BytesLike<'_>,
+        value: BytesLike<'_>,
+        sync: bool,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let before = get_and_write(slf.py(), view(slf), &key, Some(&value), sync)?;
+        let before = before.as_deref();
+        before
+            .map(|before| value_to_python(slf.py(), before))
+            .transpose()
+    }
+
+    /// Removes `key` and returns the value that it had, or `None`; then it writes nothing. Nobody can change the key in
+    /// between. Errors and `sync` as for `compare_and_set`.
+    #[pyo3(signature = (key, *, sync=false))]
+    fn get_and_delete<'py>(
+        slf: &Bound<'py, Self>,
+        key: BytesLike<'_>,
+        sync: bool,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let before = get_and_write(slf.py(), view(slf), &key, None, sync)?;
+        let before = before.as_deref();
+        before
+            .map(|before| value_to_python(slf.py(), before))
+            .transpose()
+    }
+
     /// Returns a `Snapshot`: reads at this point in the sequence of writes, until it is closed or dropped.
     ///
     /// While it is held, the entries it can see take space on disk, even after they are overwritten or deleted.
@@ -167,8 +266,8 @@ impl Writer {
 /// The entries of a database whose keys begin with a prefix, under their keys without it; made by
 /// `DB.prefixed_db`.
 ///
-/// It is a view: it costs nothing to make and closes with its database. Its reads, batches, iterators and
-/// snapshots see and write only keys under the prefix.
+/// It is a view: it costs nothing to make and closes with its database. Its reads, batches, iterators,
+/// snapshots and transactions see and write only keys under the prefix.
 #[pyclass(frozen, extends = Writer, module = "aidb")]
 pub(crate) struct PrefixedDB {
     /// The database or prefixed view this was made from.
@@ -181,7 +280,7 @@ impl PrefixedDB {
         let view = View {
             store: Arc::clone(&outer.store),
             prefix: prefix.copy_behind(&outer.prefix)?,
-            pinned: None,
+            source: Source::Now,
         };
         let layers = PyClassInitializer::from(Reader { view })
             .add_subclass(Writer)

@@ -328,3 +328,180 @@ def test_a_cancelled_call_leaves_its_thread_at_once_and_the_next_one_is_not_canc
 
 def test_the_sample_runs():
     assert doctest.testmod(aio).failed == 0
+
+
+def test_a_transaction_answers_as_the_plain_one_does(path):
+    async def main():
+        async with await aio.open(path) as db:
+            await db.put(b"a", b"1")
+            async with db.transaction(sync=True) as t:
+                await t.put(b"b", b"2")
+                savepoint = await t.savepoint()
+                await t.delete(b"a")
+                batch = db.write_batch()
+                batch.put(b"c", b"3")
+                await t.write(batch)
+                assert [entry async for entry in t] == [(b"b", b"2"), (b"c", b"3")]
+                await t.rollback_to(savepoint)
+                assert await t.get_many([b"a", b"b", b"c"]) == [b"1", b"2", None]
+                assert (await t.get(b"b"), await t.get(b"x", 7)) == (b"2", 7)
+                assert bytes(await t.get_view(b"b")) == b"2"
+                assert [key async for key in t.iterator(reverse=True, include_value=False)] == [b"b", b"a"]
+                assert await db.get(b"b") is None and not t.closed and t.sequence is None
+            assert t.closed and t.sequence == 2 and await db.get(b"b") == b"2"
+            t = await db.begin(read_only=True)
+            with pytest.raises(aidb.InvalidArgumentError):
+                await t.put(b"a", b"")
+            assert await t.commit() == 2
+            with pytest.raises(aidb.ClosedError):
+                await t.get(b"a")
+            with pytest.raises(ZeroDivisionError):
+                async with db.transaction() as t:
+                    await t.put(b"d", b"")
+                    raise ZeroDivisionError
+            async with db.transaction() as t:
+                await t.put(b"d", b"")
+                await t.rollback()
+                await t.rollback()
+            async with await db.begin() as t:
+                await t.put(b"e", b"")
+            with pytest.raises(aidb.ConflictError):
+                async with db.transaction() as t:
+                    await t.get(b"e")
+                    await t.put(b"f", b"")
+                    await db.put(b"e", b"")
+            assert [entry[0] async for entry in db] == [b"a", b"b", b"e"]
+            assert await db.compare_and_set(b"a", b"1", None) and not await db.compare_and_set(b"a", b"1", None)
+            assert await db.put_if_absent(b"a", b"2") and not await db.put_if_absent(b"a", b"3")
+            assert (await db.get_and_put(b"a", b"4"), await db.get_and_delete(b"a")) == (b"2", b"4")
+            t = await db.begin()
+        with pytest.raises(aidb.ClosedError):
+            await t.get(b"b")
+        await t.rollback()
+
+    asyncio.run(main())
+
+
+def test_the_iterator_of_a_transaction_reads_one_entry_first_and_ends_with_it(path):
+    async def main():
+        async with await aio.open(path) as db:
+            for number in range(100):
+                await db.put(b"%02d" % number, b"")
+            async with db.transaction() as t:
+                async with t.iterator(include_value=False) as entries:
+                    assert await anext(entries) == b"00"
+                await t.delete(b"00")
+                await db.delete(b"01")
+            t = await db.begin()
+            entries = t.iterator(include_value=False)
+            assert [await anext(entries) for _ in range(20)] == [b"%02d" % number for number in range(2, 22)]
+            await t.rollback()
+            with pytest.raises(aidb.ClosedError, match="it was rolled back"):
+                await anext(entries)
+            async with db.transaction(read_only=True) as t:
+                assert [key async for key in t.iterator(include_value=False)] == [b"%02d" % number for number in range(2, 100)]
+
+    asyncio.run(main())
+
+
+def test_run_transaction_awaits_its_function_again_after_a_conflict(path):
+    async def main():
+        async with await aio.open(path) as db:
+            calls = []
+
+            async def work(t):
+                calls.append(t)
+                value = int(await t.get(b"n", b"0"))
+                if len(calls) < fail:
+                    await db.put(b"n", b"%d" % (value + 10))
+                await t.put(b"n", b"%d" % (value + 1))
+                return value
+
+            fail = 4
+            assert await db.run_transaction(work) == 30 and await db.get(b"n") == b"31"
+            for attempts in (1, 3):
+                calls.clear()
+                with pytest.raises(aidb.ConflictError, match=f"after {attempts} attempts: another commit"):
+                    await db.run_transaction(work, attempts)
+                assert len(calls) == attempts and all(t.closed for t in calls)
+            with pytest.raises(aidb.InvalidArgumentError):
+                await db.run_transaction(work, attempts=0)
+
+            async def fails(t):
+                await t.put(b"n", b"")
+                raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                await db.run_transaction(fails)
+            assert await db.get(b"n") != b"" and (await db.stats())["transactions_open"] == 0
+
+    asyncio.run(main())
+
+
+def test_tasks_share_a_transaction(path):
+    async def main():
+        async with await aio.open(path) as db:
+            async with db.transaction() as t:
+                await asyncio.gather(*(t.put(b"%03d" % number, b"") for number in range(300)))
+                found = await asyncio.gather(*(t.get(b"%03d" % number) for number in range(300)))
+                assert found == [b""] * 300
+            assert len([entry async for entry in db]) == 300
+
+    asyncio.run(main())
+
+
+def test_a_transaction_whose_task_is_cancelled_is_rolled_back(path):
+    async def main():
+        async with await aio.open(path) as db:
+            begun = asyncio.Event()
+
+            async def work():
+                async with db.transaction() as t:
+                    await t.put(b"a", b"")
+                    begun.set()
+                    await asyncio.Event().wait()
+
+            task = asyncio.create_task(work())
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await db.stats())["transactions_open"] == 0 and await db.get(b"a") is None
+
+            # A call that is cancelled does not hinder the next one.
+            async with db.transaction() as t:
+                for number in range(50):
+                    put = asyncio.create_task(t.put(b"large", bytes(5 << 20)))
+                    await asyncio.sleep(0)
+                    put.cancel()
+                    await asyncio.gather(put, return_exceptions=True)
+                    await t.put(b"b", b"%d" % number)
+            assert await db.get(b"b") == b"49"
+
+    asyncio.run(main())
+
+
+def test_tasks_take_every_job_exactly_once(path):
+    async def main():
+        async with await aio.open(path) as db:
+            async with db.transaction() as t:
+                for number in range(100):
+                    await t.put(b"job/%03d" % number, b"")
+
+            async def take(t):
+                async with t.iterator(prefix=b"job/", include_value=False) as jobs:
+                    async for key in jobs:
+                        await t.delete(key)
+                        return key
+                return None
+
+            async def work():
+                taken = []
+                while (job := await db.run_transaction(take, attempts=10_000)) is not None:
+                    taken.append(job)
+                return taken
+
+            parts = await asyncio.gather(*(work() for _ in range(4)))
+            assert sorted(sum(parts, [])) == [b"job/%03d" % number for number in range(100)]
+
+    asyncio.run(main())

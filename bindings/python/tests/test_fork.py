@@ -289,8 +289,12 @@ def test_a_child_finds_closed_what_threads_of_its_parent_were_using(db):
     assert all(turns)
 
 
-def expect_closed_from_aio(db):
+def expect_closed_from_aio(db, t):
     async def call():
+        for use in (t.get(b"a"), t.put(b"b", b""), t.commit(), anext(t.iterator()), db.begin()):
+            with pytest.raises(aidb.ClosedError):
+                await use
+        await t.rollback()
         with pytest.raises(aidb.ClosedError):
             await db.get(b"a")
         with pytest.raises(aidb.ClosedError):
@@ -300,11 +304,26 @@ def expect_closed_from_aio(db):
     asyncio.run(call())
 
 
+async def begin_to_put(t):
+    put = asyncio.ensure_future(t.put(b"large", bytes(64 << 20)))
+    while not t._worker._turn.locked() and not put.done():
+        await asyncio.sleep(0)
+    return put
+
+
+async def put_has_ended(put):
+    await put
+
+
 def test_a_child_gets_closed_from_an_asyncio_database_of_its_parent(path):
     with asyncio.Runner() as runner:
         db = runner.run(aio.open(path))
         # From now on the database has threads, which the child does not have.
         runner.run(db.put(b"a", b"1"))
-        fork_and_expect(expect_closed_from_aio, db)
+        t = runner.run(db.begin())
+        # The child is forked while one of those threads is in the middle of a call.
+        put = runner.get_loop().run_until_complete(begin_to_put(t))
+        fork_and_expect(expect_closed_from_aio, db, t)
+        runner.run(put_has_ended(put))
         assert runner.run(db.get(b"a")) == b"1"
         runner.run(db.close())

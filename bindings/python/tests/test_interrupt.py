@@ -32,6 +32,18 @@ def run(calls):
     collections.deque(calls, maxlen=0)
 
 
+class Conflicting:
+    """Changes what the transaction that calls it has read."""
+
+    def __init__(self, db):
+        self.db = db
+
+    def __call__(self, t):
+        t.get(b"other")
+        t.put(b"mine", b"")
+        self.db.put(b"other", b"")
+
+
 # Without the signal each would take a minute or more.
 LONG = {
     "gets": lambda db: run(map(db.get, itertools.repeat(b"00001", 10**9))),
@@ -41,6 +53,18 @@ LONG = {
         itertools.chain.from_iterable(itertools.starmap(db.iterator, itertools.repeat((), 10**9)))
     ),
     "raw": lambda db: run(map(db.raw_iterator().seek, itertools.repeat(b"00001", 10**9))),
+    "reads in a transaction": lambda db: run(map(db.begin().get, itertools.repeat(b"00001", 10**9))),
+    "puts in a transaction": lambda db: run(
+        map(db.begin().put, itertools.repeat(b"x", 10**9), itertools.repeat(b""))
+    ),
+    "scans in a transaction": lambda db: run(
+        itertools.chain.from_iterable(itertools.starmap(db.begin(read_only=True).iterator, itertools.repeat((), 10**9)))
+    ),
+    "many keys in a transaction": lambda db: db.begin().get_many(itertools.repeat(b"00001", 10**8)),
+    "attempts": lambda db: db.run_transaction(Conflicting(db), attempts=10**9),
+    "calls of one key": lambda db: run(
+        map(db.compare_and_set, itertools.repeat(b"x", 10**9), itertools.repeat(None), itertools.repeat(None))
+    ),
     "get_many": lambda db: db.get_many(itertools.repeat(b"00001", 10**8)),
     "open": lambda db: aidb.open(db.name, lock_timeout=300_000),
     "destroy": lambda db: aidb.destroy_db(db.name, lock_timeout=300_000),
@@ -103,6 +127,33 @@ def test_an_interrupted_open_does_not_take_the_lock_later(db, interrupt_soon):
     # The interrupted open has given up, or is about to.
     with aidb.open(db.name, lock_timeout=60_000) as again:
         again.put(b"a", b"1")
+
+
+def test_an_interrupt_in_a_large_transaction_is_raised_and_the_next_call_says_how_it_ended(db, interrupt_soon):
+    t, value = db.begin(), bytes(1000)
+    for number in range(200_000):
+        t.put(b"%06d" % number, value)
+    interrupt_soon()
+    with pytest.raises(Interrupted):
+        t.commit()
+        # In case the machine has finished the commit by then.
+        run(map(db.get, itertools.repeat(b"000001", 10**9)))
+    # Waits for the end of the commit.
+    with pytest.raises(aidb.ClosedError) as caught:
+        t.get(b"x")
+    assert ("it was committed" in str(caught.value)) == (db.get(b"199999") == value)
+
+
+def test_a_transaction_goes_on_after_an_interrupted_read(db, interrupt_soon):
+    t = db.begin()
+    t.put(b"a", b"1")
+    for _ in range(5):
+        interrupt_soon(0.05)
+        with pytest.raises(Interrupted):
+            run(map(t.get_many, itertools.repeat([b"%05d" % number for number in range(3000)], 10**9)))
+        assert t.get(b"a") == b"1"
+    t.commit()
+    assert db.get(b"a") == b"1"
 
 
 def test_many_values_are_of_one_point_in_time(db):

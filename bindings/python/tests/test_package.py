@@ -88,6 +88,7 @@ USES = """
 from collections.abc import MutableMapping
 from typing import assert_type
 import aidb
+from aidb import aio
 
 with aidb.open("x", block_size="4KiB", compression=None) as db:
     assert_type(db, aidb.DB)
@@ -106,8 +107,27 @@ with aidb.open("x", block_size="4KiB", compression=None) as db:
     m: MutableMapping[bytes, bytes] = db.mapping()
     p: aidb.Writer = db.prefixed_db(bytearray(b"p"))
     it: aidb.Iterator[bytes] = db.keys()
+    with db.transaction(sync=True) as t:
+        assert_type(t, aidb.Transaction)
+        assert_type(t.get(b"k", 0), bytes | int)
+        t.rollback_to(t.savepoint())
+    assert_type(t.sequence, int | None)
+    assert_type(db.run_transaction(lambda t: len(t[b"k"])), int)
+    assert_type(db.get_and_delete(b"k"), bytes | None)
+    reader: aidb.Reader = db.begin(read_only=True)
 db.get("text")  # type: ignore[call-overload]
 aidb.open("x", block_sise=1)  # type: ignore[call-arg]
+
+
+async def uses() -> None:
+    async with await aio.open("x") as db, db.transaction() as t:
+        await t.put(b"k", b"v")
+
+    async def work(t: aio.Transaction) -> int:
+        return await t.commit()
+
+    assert_type(await db.run_transaction(work), int)
+    assert_type(await db.get_and_put(b"k", b""), bytes | None)
 """
 
 

@@ -41,6 +41,13 @@ def batch_write(db):
         batch.put(b"b", b"")
 
 
+def transaction(db):
+    with db.transaction() as t:
+        t.get(b"k")
+        t.put(b"t", b"")
+        next(t.iterator())
+
+
 OPERATIONS = {
     "get": lambda db: db.get(b"k"),
     "get_view": lambda db: db.get_view(b"k"),
@@ -50,6 +57,9 @@ OPERATIONS = {
     "synced put": lambda db: db.put(b"k", b"v", sync=True),
     "delete": lambda db: db.delete(b"x"),
     "batch": batch_write,
+    "transaction": transaction,
+    "run_transaction": lambda db: db.run_transaction(lambda t: t.put(b"t", b"")),
+    "compare_and_set": lambda db: db.compare_and_set(b"t", None, None),
     "iterator": fresh_iterator,
     "raw iterator": raw_walk,
     "flush": lambda db: db.flush(),

@@ -52,6 +52,12 @@ CHILD = textwrap.dedent("""
         with db.write_batch(transaction=True) as batch:
             batch.put(b"batch", b"")
 
+    def transaction():
+        with db.transaction() as t:
+            t.put(b"transaction", b"")
+
+    commit = db.begin()
+    commit.put(b"commit", b"")
     view = db.prefixed_db(b"view-")
     writes = {
         "put": lambda: db.put(b"put", b""),
@@ -59,10 +65,20 @@ CHILD = textwrap.dedent("""
         "large put": lambda: db.put(b"large put", bytes(5 << 20)),
         "delete": lambda: db.delete(b"kept"),
         "batch": write_batch,
+        "transaction": transaction,
+        "commit": commit.commit,
+        "run_transaction": lambda: db.run_transaction(lambda t: t.put(b"run", b"")),
+        "compare_and_set": lambda: db.compare_and_set(b"kept", b"", None),
+        "get_and_put": lambda: db.get_and_put(b"get_and_put", b""),
     }
     for name, write in writes.items():
         print(name, is_interrupted(write), flush=True)
     sys.stdin.readline()
+    try:
+        # Waits for the end of the interrupted commit.
+        commit.get(b"kept")
+    except aidb.ClosedError as error:
+        print(error)
     db.flush()
     db.put(b"last", b"")
     keys = list(db.iterator(include_value=False))
@@ -111,7 +127,9 @@ def test_a_write_that_waits_ends_with_an_interrupt_and_is_not_made_later(path):
         assert frozen
         child.stdin.write("frozen\n")
         child.stdin.flush()
-        told = [child.stdout.readline().strip() for _ in range(5)]
+        names = ["put", "item", "large put", "delete", "batch", "transaction", "commit", "run_transaction"]
+        names += ["compare_and_set", "get_and_put"]
+        told = [child.stdout.readline().strip() for _ in names]
         for thread in frozen:
             ptrace(DETACH, thread)
         rest, _ = child.communicate("goes on\n")
@@ -119,8 +137,9 @@ def test_a_write_that_waits_ends_with_an_interrupt_and_is_not_made_later(path):
         watchdog.cancel()
         child.kill()
         child.wait()
-    assert told == [f"{name} True" for name in ["put", "item", "large put", "delete", "batch"]]
-    assert (child.returncode, rest) == (0, "closed\n")
+    assert told == [f"{name} True" for name in names]
+    commit = "the transaction has ended: it was rolled back\n"
+    assert (child.returncode, rest) == (0, commit + "closed\n")
 
 
 SLOW_DISK = r"""
@@ -167,6 +186,10 @@ SYNCED = textwrap.dedent("""
         with db.write_batch(transaction=True, sync=True) as batch:
             batch.put(b"batch", b"")
 
+    def transaction():
+        with db.transaction(sync=True) as t:
+            t.put(b"transaction", b"")
+
     signal.signal(signal.SIGALRM, handler)
     db = aidb.open(sys.argv[1])
     db.put(b"kept", b"", sync=True)
@@ -178,13 +201,17 @@ SYNCED = textwrap.dedent("""
         "put": lambda: db.put(b"put", b"", sync=True),
         "delete": lambda: db.delete(b"removed", sync=True),
         "batch": write_batch,
+        "transaction": transaction,
+        "put_if_absent": lambda: db.put_if_absent(b"put_if_absent", b"", sync=True),
     }
     for name, write in writes.items():
         print(name, is_interrupted(write))
     os.remove(os.environ["SLOW"])
     db.put(b"last", b"", sync=True)
     # They had reached the log when their callers were interrupted.
-    assert list(db.iterator(include_value=False)) == [b"batch", b"kept", b"last", b"put"]
+    assert list(db.iterator(include_value=False)) == [
+        b"batch", b"kept", b"last", b"put", b"put_if_absent", b"transaction"
+    ]
     db.close()
 """)
 
@@ -202,5 +229,6 @@ def test_a_write_that_waits_for_a_slow_disk_ends_with_an_interrupt_and_is_made(p
         timeout=MAX_SECONDS,
     )
     assert met.exists()
-    assert child.stdout.splitlines() == [f"{name} True" for name in ["put", "delete", "batch"]]
+    names = ["put", "delete", "batch", "transaction", "put_if_absent"]
+    assert child.stdout.splitlines() == [f"{name} True" for name in names]
     assert child.returncode == 0

@@ -11,8 +11,8 @@
 [(b'fruit', b'apple')]
 
 Each database runs its calls on a few threads of its own, so the event loop never waits for the disk; names, arguments,
-results and errors are those of :class:`aidb.DB`. A `get` that needs only memory returns at once, without a thread;
-after 200 of those in a row the event loop gets a turn. If a task is cancelled, its call still runs to its end in its
+results and errors are those of :class:`aidb.DB`. A `get` that needs only memory returns at once, without a thread (not
+in a transaction); after 200 of those in a row the event loop gets a turn. If a task is cancelled, its call still runs to its end in its
 thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry. Long calls end with
 their task, or with the interpreter, as Ctrl-C ends them for :class:`aidb.DB`: ``verify``, ``count``, ``get_many`` and the
 wait of ``open`` stop; ``flush``, ``compact_range`` and ``checkpoint`` continue in the background until they are done or the
@@ -24,8 +24,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -44,12 +45,14 @@ if TYPE_CHECKING:
 
     _P = ParamSpec("_P")
 
-__all__ = ["DB", "Iterator", "Reader", "Snapshot", "WriteBatch", "open"]
+__all__ = ["DB", "Iterator", "Reader", "Snapshot", "Transaction", "WriteBatch", "open"]
 
 _T = TypeVar("_T")
 
 # How many entries an iterator takes from its thread at once.
 _CHUNK_ENTRIES = 512
+# How many the iterator of a transaction takes first, because what it takes counts as read; then twice as many each time.
+_FIRST_ENTRIES = 1
 _THREADS = 4
 # How many calls may return at once before the event loop gets a turn.
 _CALLS_PER_TURN = 200
@@ -87,13 +90,17 @@ class _Worker:
             self._calls = 0
             await asyncio.sleep(0)
 
+    def has_threads(self) -> bool:
+        """Whether the database is open, and this is the process that opened it."""
+        return not self._stopped and self._process == os.getpid()
+
     def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
         """Run ``call`` in a thread of the pool.
 
         Runs it in this thread, so that it fails at once, if the database is closed or belongs to a parent process.
         """
         loop = asyncio.get_running_loop()
-        if not self._stopped and self._process == os.getpid():
+        if self.has_threads():
             return loop.run_in_executor(self._threads, call)
         answer = loop.create_future()
         try:
@@ -126,11 +133,33 @@ class _Worker:
             self._threads.shutdown(wait=False)
 
 
+class _InTurn(_Worker):
+    """The threads of a database for the calls of one transaction, which they make one after the other.
+
+    A call whose task was cancelled is still made, and the next one waits for it.
+    """
+
+    def __init__(self, worker: _Worker) -> None:
+        self._worker = worker
+        self._turn = threading.Lock()
+
+    async def turn(self) -> None:
+        await self._worker.turn()
+
+    def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        # Without threads the call fails at once. In a forked child a thread of the parent may have the turn for ever.
+        return self._worker.start(partial(self._make, call) if self._worker.has_threads() else call)
+
+    def _make(self, call: Callable[[], _T]) -> _T:
+        with self._turn:
+            return call()
+
+
 class Reader:
-    """The read methods: the base class of :class:`DB` and :class:`Snapshot`."""
+    """The read methods: the base class of :class:`DB`, :class:`Snapshot` and :class:`Transaction`."""
 
     def __init__(self, reader: aidb.Reader, worker: _Worker) -> None:
-        """Made by :func:`open` and :meth:`DB.snapshot`."""
+        """Made by :func:`open`, :meth:`DB.snapshot` and :meth:`DB.begin`."""
         self._reader = reader
         self._worker = worker
 
@@ -168,6 +197,7 @@ class Reader:
         """Return an asynchronous iterator over a range; the keywords are those of :meth:`aidb.DB.iterator`.
 
         It sees the entries as they were at one point in the sequence of writes: at its first entry, or at the snapshot.
+        That of a transaction sees the transaction's writes as they are at its first entry.
         """
         return Iterator(self._reader, self._worker, keywords)
 
@@ -201,6 +231,65 @@ class DB(Reader):
     def write_batch(self, transaction: bool = False, sync: bool = False) -> WriteBatch:
         """Return an empty batch; an ``async with`` block writes it at its end, as the batch of :class:`aidb.DB`."""
         return WriteBatch(self._reader.write_batch(transaction, sync), self._worker, transaction)
+
+    @asynccontextmanager
+    async def transaction(self, *, read_only: bool = False, sync: bool = False) -> AsyncIterator[Transaction]:
+        """Begin a transaction for an ``async with`` block, which commits at its end, and rolls back if it raises.
+
+        Arguments and errors are those of :meth:`aidb.DB.transaction`.
+        """
+        async with await self._begin(read_only, sync) as transaction:
+            yield transaction
+
+    async def begin(self, *, read_only: bool = False) -> Transaction:
+        """Begin a transaction; end it with ``commit`` or ``rollback``."""
+        return await self._begin(read_only, False)
+
+    async def _begin(self, read_only: bool, sync: bool) -> Transaction:
+        begin = partial(self._reader.transaction, read_only=read_only, sync=sync)
+        return Transaction(await self._worker.run(begin), self._worker)
+
+    async def run_transaction(
+        self, f: Callable[[Transaction], Awaitable[_T]], attempts: int = 10, *, sync: bool = False
+    ) -> _T:
+        """Await ``f`` with a new transaction, commit it, and return the result of ``f``; again after a conflict.
+
+        ``f`` is an asynchronous function; otherwise as :meth:`aidb.DB.run_transaction`.
+        """
+        if attempts < 1:
+            raise aidb.InvalidArgumentError(f"attempts is {attempts}: it is 1 or more")
+        conflicts = 0
+        while True:
+            transaction = await self._begin(False, sync)
+            try:
+                result = await f(transaction)
+                await transaction.commit()
+                return result
+            except aidb.ConflictError as conflict:
+                conflicts += 1
+                if conflicts >= attempts:
+                    raise aidb.ConflictError(f"after {attempts} attempts: {conflict}") from conflict
+            finally:
+                await transaction.rollback()
+            await asyncio.sleep(transaction._pause_after(conflicts))
+
+    async def compare_and_set(
+        self, key: Buffer, expected: Buffer | None, value: Buffer | None, *, sync: bool = False
+    ) -> bool:
+        """Make the value under ``key`` ``value`` if it is ``expected``, as :meth:`aidb.DB.compare_and_set`."""
+        return await self._worker.run(self._reader.compare_and_set, key, expected, value, sync=sync)
+
+    async def put_if_absent(self, key: Buffer, value: Buffer, *, sync: bool = False) -> bool:
+        """Store ``value`` under ``key`` unless the key has a value; return whether it did."""
+        return await self._worker.run(self._reader.put_if_absent, key, value, sync=sync)
+
+    async def get_and_put(self, key: Buffer, value: Buffer, *, sync: bool = False) -> bytes | None:
+        """Store ``value`` under ``key`` and return the value that the key had before, or None."""
+        return await self._worker.run(self._reader.get_and_put, key, value, sync=sync)
+
+    async def get_and_delete(self, key: Buffer, *, sync: bool = False) -> bytes | None:
+        """Remove ``key`` and return the value that it had, or None."""
+        return await self._worker.run(self._reader.get_and_delete, key, sync=sync)
 
     async def snapshot(self) -> Snapshot:
         """Return a snapshot: reads at this point in the sequence of writes, until it is closed."""
@@ -286,6 +375,73 @@ class Snapshot(Reader):
         await self.close()
 
 
+class Transaction(Reader):
+    """Reads and writes that take place at once, or not at all, as :class:`aidb.Transaction`.
+
+    Leaving its ``async with`` block commits it, or rolls it back if the block raises or its task is cancelled. Tasks may
+    share it: its calls are made one after the other. What its iterators fetch ahead counts as read: nothing at the first
+    step, then about as many entries as they have passed.
+    """
+
+    _reader: aidb.Transaction
+
+    def __init__(self, transaction: aidb.Transaction, worker: _Worker) -> None:
+        """Made by :meth:`DB.transaction` and :meth:`DB.begin`."""
+        super().__init__(transaction, _InTurn(worker))
+
+    async def put(self, key: Buffer, value: Buffer) -> None:
+        """Store ``value`` under ``key`` when the transaction commits."""
+        await self._worker.run(self._reader.put, key, value)
+
+    async def delete(self, key: Buffer) -> None:
+        """Remove ``key`` when the transaction commits."""
+        await self._worker.run(self._reader.delete, key)
+
+    async def write(self, batch: WriteBatch) -> None:
+        """Add all operations of a batch to the transaction; they stay in the batch."""
+        await self._worker.run(self._reader.write, batch._batch)
+
+    async def savepoint(self) -> aidb.Savepoint:
+        """Return a point to which :meth:`rollback_to` takes the writes back."""
+        return await self._worker.run(self._reader.savepoint)
+
+    async def rollback_to(self, savepoint: aidb.Savepoint) -> None:
+        """Take back every write since ``savepoint``, and forget the savepoints after it."""
+        await self._worker.run(self._reader.rollback_to, savepoint)
+
+    async def commit(self, *, sync: bool | None = None) -> int:
+        """Make the writes visible, all at once, and return the sequence number; as :meth:`aidb.Transaction.commit`."""
+        return await self._worker.run(self._reader.commit, sync=sync)
+
+    async def rollback(self) -> None:
+        """End the transaction without writing anything; no error if it has ended already."""
+        self._reader.rollback()
+
+    @property
+    def sequence(self) -> int | None:
+        """The sequence number that the commit returned, as :attr:`aidb.Transaction.sequence`."""
+        return self._reader.sequence
+
+    @property
+    def closed(self) -> bool:
+        """Whether the transaction has ended in any way, or its database has been closed."""
+        return self._reader.closed
+
+    def _pause_after(self, conflicts: int) -> float:
+        return self._reader._pause_after(conflicts)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self._worker.run(self._reader.__exit__, None, None, None)
+        else:
+            self._reader.rollback()
+
+
 class WriteBatch:
     """Puts and deletes that the database applies together, all or none; only :meth:`write` is awaitable."""
 
@@ -331,6 +487,8 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         self._reader = reader
         self._worker = worker
         self._keywords = keywords
+        self._transaction = reader if isinstance(reader, aidb.Transaction) else None
+        self._next_entries = _CHUNK_ENTRIES if self._transaction is None else _FIRST_ENTRIES
         self._entries: aidb.Iterator[_T] | None = None
         self._chunk: list[_T] = []
         self._failure: aidb.Error | None = None
@@ -343,7 +501,8 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
             self._entries = self._reader.iterator(**self._keywords)
         chunk: list[_T] = []
         try:
-            chunk.extend(islice(self._entries, _CHUNK_ENTRIES))
+            chunk.extend(islice(self._entries, self._next_entries))
+            self._next_entries = min(2 * self._next_entries, _CHUNK_ENTRIES)
         except aidb.Error as error:
             # Yield the entries before the failure first.
             self._failure = error
@@ -351,6 +510,9 @@ class Iterator(AsyncIterator[_T], Generic[_T]):
         return chunk
 
     async def __anext__(self) -> _T:
+        if self._chunk and self._transaction is not None and self._transaction.closed:
+            # The next fetch says why: entries that were fetched ahead end with the transaction.
+            self._chunk = []
         if self._chunk:
             return self._chunk.pop()
         async with self._fetching:

@@ -119,7 +119,7 @@ def _time(text: str | None) -> datetime.datetime | None:
 
 
 class ConflictError(Error):
-    """Reserved for transactions, which do not exist yet: nothing raises it."""
+    """Another commit changed what a transaction has read, or nobody used it for too long: run it again from the beginning."""
 
     code = 5
 

@@ -19,7 +19,7 @@ class Mapping(MutableMapping[bytes, bytes]):
 
     The mapping holds nothing itself: close the database, not the mapping. Errors are those of the database. ``len``
     walks all entries. Methods that read and then write (``del``, ``pop``, ``setdefault``) are not atomic against other
-    threads.
+    threads; a :class:`aidb.Transaction` is.
     """
 
     __slots__ = ("db",)

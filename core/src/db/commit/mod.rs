@@ -129,9 +129,10 @@ impl Commit {
         closes
     }
 
-    /// Closes the log's file, puts `empty` in place of its memtable and returns the old one. No flush may
-    /// need it any more.
+    /// Closes the log's file, frees the keys of recent commits, puts `empty` in place of the log's memtable and returns
+    /// the old one. No flush may need it any more.
     pub(super) fn let_go(&self, empty: &Arc<Memtable>) -> Arc<Memtable> {
+        self.recent.let_go();
         self.log.lock().let_go(empty)
     }
 

@@ -1,7 +1,8 @@
 //! The keys that recent commits have changed, while there are transactions to compare them with.
 //!
 //! * RECENT-1  It is switched on and off, and commits are added, only under the log's lock. So it has every commit with
-//!             a number after the one at which it was switched on.
+//!             a number after the one at which it was switched on. After the close of the database no commit comes, and
+//!             it is switched off for good.
 //! * RECENT-2  It is on while there are transactions. Without one, commits pay for it only until it is full; then it is
 //!             switched off.
 
@@ -35,6 +36,8 @@ struct Kept {
     watchers: usize,
     /// `None` while it is switched off.
     window: Option<Window>,
+    /// Whether the database is closed.
+    is_closed: bool,
 }
 
 /// What is known of the reads of a transaction after a comparison.
@@ -96,6 +99,21 @@ impl RecentCommits {
         let mut kept = self.kept.lock();
         debug_assert!(kept.watchers > 0, "RECENT-2: it has begun");
         kept.watchers = kept.watchers.saturating_sub(1);
+        self.free_if_closed(&mut kept);
+    }
+
+    /// The database is closed: frees the memory as soon as no transaction is in the middle of its commit.
+    pub(super) fn let_go(&self) {
+        let mut kept = self.kept.lock();
+        kept.is_closed = true;
+        self.free_if_closed(&mut kept);
+    }
+
+    fn free_if_closed(&self, kept: &mut Kept) {
+        if kept.is_closed && kept.watchers == 0 {
+            self.is_on.store(false, Ordering::Relaxed);
+            kept.window = None;
+        }
     }
 
     /// Compares `reads` with the commits after `number`, some at a time, so that no commit has to wait for long.

@@ -582,3 +582,22 @@ fn counters_that_many_threads_increase_lose_nothing() {
     }
     assert_eq!(db.stats().unwrap().transactions_committed, THREADS * ROUNDS);
 }
+
+#[test]
+fn a_closed_database_keeps_no_keys_of_commits_whoever_keeps_its_transactions() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    let transaction = db.begin().unwrap();
+    let bytes = || db.rooms().commit.bytes_of_recent();
+    db.put(b"a", b"1").unwrap();
+    assert!(bytes() > 0);
+    assert!(transaction.check_open().is_ok());
+    db.close().unwrap();
+    assert_eq!(bytes(), 0);
+    assert_eq!(kind(transaction.check_open()), ErrorKind::Closed);
+    // As by a `begin` that was under way: the database was open when it looked.
+    db.rooms().commit.watch().unwrap();
+    assert!(bytes() > 0);
+    db.rooms().commit.unwatch();
+    assert_eq!(bytes(), 0);
+}

@@ -399,7 +399,8 @@ def test_the_iterator_of_a_transaction_reads_one_entry_first_and_ends_with_it(pa
             with pytest.raises(aidb.ClosedError, match="it was rolled back"):
                 await anext(entries)
             async with db.transaction(read_only=True) as t:
-                assert [key async for key in t.iterator(include_value=False)] == [b"%02d" % number for number in range(2, 100)]
+                keys = [key async for key in t.iterator(include_value=False)]
+                assert keys == [b"%02d" % number for number in range(2, 100)]
 
     asyncio.run(main())
 

@@ -57,7 +57,8 @@ def closed(path):
     assert view == values[3]
     for iterator in iterators:
         assert iterator.closed
-    for call in (lambda: next(iterators[0]), iterators[1].key, batch.write, lambda: snapshot.get(b"000003"), transaction.commit):
+    calls = [lambda: next(iterators[0]), iterators[1].key, batch.write, lambda: snapshot.get(b"000003")]
+    for call in calls + [transaction.commit]:
         try:
             call()
         except aidb.ClosedError:

@@ -144,6 +144,7 @@ def test_an_interrupt_in_a_large_transaction_is_raised_and_the_next_call_says_ho
     assert ("it was committed" in str(caught.value)) == (db.get(b"199999") == value)
 
 
+# TURN-1.
 def test_a_transaction_goes_on_after_an_interrupted_read(db, interrupt_soon):
     t = db.begin()
     t.put(b"a", b"1")

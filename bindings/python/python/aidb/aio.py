@@ -12,11 +12,11 @@
 
 Each database runs its calls on a few threads of its own, so the event loop never waits for the disk; names, arguments,
 results and errors are those of :class:`aidb.DB`. A `get` that needs only memory returns at once, without a thread (not
-in a transaction); after 200 of those in a row the event loop gets a turn. If a task is cancelled, its call still runs to its end in its
-thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry. Long calls end with
-their task, or with the interpreter, as Ctrl-C ends them for :class:`aidb.DB`: ``verify``, ``count``, ``get_many`` and the
-wait of ``open`` stop; ``flush``, ``compact_range`` and ``checkpoint`` continue in the background until they are done or the
-database is closed.
+in a transaction); after 200 of those in a row the event loop gets a turn. If a task is cancelled, its call still runs to
+its end in its thread: a cancelled write may have been applied, and a cancelled step of an iterator loses no entry. Long
+calls end with their task, or with the interpreter, as Ctrl-C ends them for :class:`aidb.DB`: ``verify``, ``count``,
+``get_many`` and the wait of ``open`` stop; ``flush``, ``compact_range`` and ``checkpoint`` continue in the background
+until they are done or the database is closed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ _T = TypeVar("_T")
 
 # How many entries an iterator takes from its thread at once.
 _CHUNK_ENTRIES = 512
-# How many the iterator of a transaction takes first, because what it takes counts as read; then twice as many each time.
+# How many the iterator of a transaction takes first, because what it takes counts as read; then twice as many each
+# time.
 _FIRST_ENTRIES = 1
 _THREADS = 4
 # How many calls may return at once before the event loop gets a turn.
@@ -74,7 +75,37 @@ def _cancel_all() -> None:
 getattr(threading, "_register_atexit", lambda call: None)(_cancel_all)
 
 
-class _Worker:
+class _Calls:
+    """Runs calls in other threads."""
+
+    def start(self, call: Callable[[], _T]) -> asyncio.Future[_T]:
+        """Run ``call`` in another thread."""
+        raise NotImplementedError
+
+    async def turn(self) -> None:
+        """Let the event loop run, now and then."""
+        raise NotImplementedError
+
+    async def run(self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
+        return await self.start(partial(call, *arguments, **keywords))
+
+    async def run_cancellable(
+        self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs
+    ) -> _T:
+        """Run a call that may take long; if the waiting task is cancelled, end the wait for the call too."""
+        cancellation = Cancellation()
+        _cancellations.add(cancellation)
+        try:
+            return await self.run(cancellation.run, partial(call, *arguments, **keywords))
+        except BaseException:
+            # Also if the program only drops the task.
+            cancellation.cancel()
+            raise
+        finally:
+            _cancellations.discard(cancellation)
+
+
+class _Worker(_Calls):
     """The threads of one database."""
 
     def __init__(self) -> None:
@@ -109,31 +140,13 @@ class _Worker:
             answer.set_exception(error)
         return answer
 
-    async def run(self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs) -> _T:
-        return await self.start(partial(call, *arguments, **keywords))
-
-    async def run_cancellable(
-        self, call: Callable[_P, _T], *arguments: _P.args, **keywords: _P.kwargs
-    ) -> _T:
-        """Run a call that may take long; if the waiting task is cancelled, end the wait for the call too."""
-        cancellation = Cancellation()
-        _cancellations.add(cancellation)
-        try:
-            return await self.run(cancellation.run, partial(call, *arguments, **keywords))
-        except BaseException:
-            # Also if the program only drops the task.
-            cancellation.cancel()
-            raise
-        finally:
-            _cancellations.discard(cancellation)
-
     def stop(self) -> None:
         self._stopped = True
         if self._process == os.getpid():
             self._threads.shutdown(wait=False)
 
 
-class _InTurn(_Worker):
+class _InTurn(_Calls):
     """The threads of a database for the calls of one transaction, which they make one after the other.
 
     A call whose task was cancelled is still made, and the next one waits for it.
@@ -158,7 +171,7 @@ class _InTurn(_Worker):
 class Reader:
     """The read methods: the base class of :class:`DB`, :class:`Snapshot` and :class:`Transaction`."""
 
-    def __init__(self, reader: aidb.Reader, worker: _Worker) -> None:
+    def __init__(self, reader: aidb.Reader, worker: _Calls) -> None:
         """Made by :func:`open`, :meth:`DB.snapshot` and :meth:`DB.begin`."""
         self._reader = reader
         self._worker = worker
@@ -378,9 +391,9 @@ class Snapshot(Reader):
 class Transaction(Reader):
     """Reads and writes that take place at once, or not at all, as :class:`aidb.Transaction`.
 
-    Leaving its ``async with`` block commits it, or rolls it back if the block raises or its task is cancelled. Tasks may
-    share it: its calls are made one after the other. What its iterators fetch ahead counts as read: nothing at the first
-    step, then about as many entries as they have passed.
+    Leaving its ``async with`` block commits it, or rolls it back if the block raises or its task is cancelled. Tasks
+    may share it: its calls are made one after the other. The first step of an iterator reads only the entry that it
+    returns. Later ones read ahead about as many entries as it has passed, and these count as read, too.
     """
 
     _reader: aidb.Transaction
@@ -482,7 +495,7 @@ class WriteBatch:
 class Iterator(AsyncIterator[_T], Generic[_T]):
     """Visits the entries of a range and fetches many per call to a thread; leaving its block closes it."""
 
-    def __init__(self, reader: aidb.Reader, worker: _Worker, keywords: dict[str, Any]) -> None:
+    def __init__(self, reader: aidb.Reader, worker: _Calls, keywords: dict[str, Any]) -> None:
         """Made by :meth:`Reader.iterator`."""
         self._reader = reader
         self._worker = worker

@@ -119,7 +119,7 @@ def _time(text: str | None) -> datetime.datetime | None:
 
 
 class ConflictError(Error):
-    """Another commit changed what a transaction has read, or nobody used it for too long: run it again from the beginning."""
+    """Another commit changed what a transaction has read, or nobody used it for too long: run it again."""
 
     code = 5
 

@@ -22,6 +22,10 @@ pub(super) struct Slot {
     state: Mutex<State>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are open, and a box would be one more allocation for each transaction"
+)]
 enum State {
     Open(Open),
     /// Its commit has what it holds.

@@ -238,6 +238,7 @@ def test_every_option_is_taken_by_name(path, tmp_path):
         target_file_size=2 << 20,
         background_threads=1,
         lock_timeout=10,
+        transaction_timeout=60_000,
         info_log=tmp_path / "log",
         info_log_file_size="1MiB",
         info_log_files=2,

@@ -17,7 +17,7 @@ fn texts(options: &Options) -> Vec<(&'static str, String)> {
 #[test]
 fn each_call_sets_its_own_option_and_no_other() {
     type Call = fn(Options) -> Options;
-    let calls: [(&str, &str, Call); 19] = [
+    let calls: [(&str, &str, Call); 20] = [
         ("create_if_missing", "false", |o| o.create_if_missing(false)),
         ("error_if_exists", "true", |o| o.error_if_exists(true)),
         ("read_only", "true", |o| o.read_only(true)),
@@ -41,6 +41,9 @@ fn each_call_sets_its_own_option_and_no_other() {
         ("background_threads", "61", |o| o.background_threads(61)),
         ("lock_timeout", "62", |o| {
             o.lock_timeout(Duration::from_millis(62))
+        }),
+        ("transaction_timeout", "64", |o| {
+            o.transaction_timeout(Duration::from_millis(64))
         }),
         ("info_log", "stderr", |o| o.info_log(InfoLog::Stderr)),
         ("info_log_file_size", "5011", |o| o.info_log_file_size(5011)),
@@ -151,7 +154,7 @@ fn numbers_are_taken_from_the_smallest_to_the_largest_and_none_beyond() {
             }
         }
     }
-    assert_eq!(numbers, 14);
+    assert_eq!(numbers, 15);
 }
 
 #[test]
@@ -179,6 +182,7 @@ fn the_ranges_are_those_of_the_documents() {
             "target_file_size: a size from 4KiB to 64GiB",
             "background_threads: a whole number from 1 to 64",
             "lock_timeout: milliseconds from 0 to 86400000",
+            "transaction_timeout: milliseconds from 0 to 86400000",
             "info_log: none, stderr or a path",
             "info_log_file_size: a size from 0 to 1TiB",
             "info_log_files: a whole number from 1 to 1000",

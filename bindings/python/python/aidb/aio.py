@@ -222,6 +222,7 @@ class DB(Reader):
     """An open database with awaitable calls; from :func:`open`. Leaving its ``async with`` block closes it."""
 
     _reader: aidb.DB
+    _worker: _Worker
 
     @property
     def name(self) -> str:

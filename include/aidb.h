@@ -915,7 +915,9 @@ size_t aidb_batch_byte_size(const aidb_batch *batch);
  * @param context        passed to the callbacks unchanged
  * @param on_put         NULL skips puts
  * @param on_delete      NULL skips deletes
- * @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+ * A batch with an operation of another kind is refused before any callback, because nothing could tell of it.
+ *
+ * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_UNSUPPORTED or AIDB_CLOSED
  */
 aidb_status aidb_batch_iterate(const aidb_batch *batch,
                                void *context,

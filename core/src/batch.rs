@@ -17,6 +17,7 @@ use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
 use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 use crate::memory;
+use crate::range_delete::{after_prefix, end_in, value_of};
 
 /// The format's version, its first byte.
 const BATCH_VERSION: u8 = 1;
@@ -40,10 +41,11 @@ const HAS_KEYSPACE: u8 = 0x80;
 /// The most bytes of one encoded batch: the longest value and the longest key, with room for their lengths.
 const MAX_BATCH_BYTES: u64 = MAX_VALUE_BYTES + (MAX_KEY_BYTES as u64) + 64;
 
-/// Puts and deletes that are applied together, all or none even if there is a crash, in the order they were
-/// added.
+/// Puts, deletes and range deletes that are applied together, all or none even if there is a crash, in the order
+/// they were added.
 ///
-/// For one key the last operation wins. It takes memory for its keys and values.
+/// For one key the last operation wins: a range delete does not delete what is put after it. It takes memory for its
+/// keys and values.
 ///
 /// ```
 /// let mut batch = aidb::WriteBatch::new();
@@ -59,6 +61,7 @@ pub struct WriteBatch {
     content: Content,
     contents: Vec<Content>,
     tombstones: u32,
+    range_deletes: u32,
 }
 
 impl WriteBatch {
@@ -69,6 +72,7 @@ impl WriteBatch {
             content: Content::default(),
             contents: Vec::new(),
             tombstones: 0,
+            range_deletes: 0,
         }
     }
 
@@ -83,6 +87,7 @@ impl WriteBatch {
             content: Content::default(),
             contents: Vec::new(),
             tombstones: 0,
+            range_deletes: 0,
         })
     }
 
@@ -109,6 +114,7 @@ impl WriteBatch {
             content: Content::default(),
             contents: Vec::new(),
             tombstones: 0,
+            range_deletes: 0,
         };
         let outcome = add(&mut batch).and_then(|()| write(&batch));
         if batch.buffer.capacity() <= MAX_SPARE_BYTES {
@@ -144,6 +150,50 @@ impl WriteBatch {
         Ok(())
     }
 
+    /// Adds a delete of all keys from `start` on that are before `end`; `None` is open. Each has up to 16 MiB. Adds
+    /// nothing if the two are equal.
+    ///
+    /// Errors: `InvalidArgument` if `end` is before `start`, if a key is longer, or if the batch would exceed 4 GiB;
+    /// the batch is then unchanged.
+    pub fn delete_range(&mut self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
+        let start = start.unwrap_or_default();
+        check_key(start)?;
+        if let Some(end) = end {
+            check_key(end)?;
+            if end == start {
+                return Ok(());
+            }
+            if end < start {
+                return Err(Error::invalid_argument(
+                    "the end of a range is before its start: end must be at least start",
+                ));
+            }
+        }
+        let (flags, rest) = value_of(end);
+        let mut value = Vec::new();
+        memory::reserve(&mut value, flags.len() + rest.len(), "a batch")?;
+        value.extend_from_slice(&flags);
+        value.extend_from_slice(rest);
+        self.start(
+            ValueKind::RangeDelete,
+            start,
+            &value,
+            varint_len(value.len() as u64) + value.len(),
+        )?;
+        put_length_prefixed(&mut self.buffer, start);
+        put_length_prefixed(&mut self.buffer, &value);
+        Ok(())
+    }
+
+    /// Adds a delete of all keys that begin with `prefix` (up to 16 MiB); an empty one deletes all keys.
+    ///
+    /// Errors: `InvalidArgument` if the prefix is longer, or if the batch would exceed 4 GiB; the batch is then
+    /// unchanged.
+    pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<()> {
+        check_key(prefix)?;
+        self.delete_range(Some(prefix), after_prefix(prefix).as_deref())
+    }
+
     /// Adds all operations of `other` after those of this batch.
     ///
     /// Errors: `InvalidArgument` if the batch would exceed 4 GiB; it is then unchanged.
@@ -162,6 +212,7 @@ impl WriteBatch {
             self.content = self.contents[0];
         }
         self.tombstones += other.tombstones;
+        self.range_deletes += other.range_deletes;
         self.buffer.extend_from_slice(added);
         self.set_count(count);
         debug_assert!(
@@ -169,7 +220,7 @@ impl WriteBatch {
             "BATCH-3: one digest for each operation"
         );
         debug_assert!(
-            self.tombstones <= self.count(),
+            self.tombstones + self.range_deletes <= self.count(),
             "BATCH-1: the header counts the operations"
         );
         Ok(())
@@ -180,6 +231,7 @@ impl WriteBatch {
         self.buffer.truncate(HEADER_BYTES);
         self.contents.clear();
         self.tombstones = 0;
+        self.range_deletes = 0;
         self.set_count(0);
         debug_assert!(
             self.buffer == EMPTY,
@@ -204,15 +256,21 @@ impl WriteBatch {
         self.buffer.len()
     }
 
-    /// The operations, in order: `(key, Some(value))` is a put, `(key, None)` a delete.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    /// The operations, in order.
+    pub fn iter(&self) -> impl Iterator<Item = BatchOperation<'_>> {
         // BATCH-1: the buffer was encoded here, so decoding cannot fail.
         let operations = operations(&self.buffer).ok().into_iter().flatten();
         operations
             .filter_map(|operation| operation.ok())
-            .map(|operation| match operation.kind {
-                ValueKind::Put => (operation.key, Some(operation.value)),
-                ValueKind::Delete => (operation.key, None),
+            .filter_map(|Operation { kind, key, value }| {
+                Some(match kind {
+                    ValueKind::Put => BatchOperation::Put { key, value },
+                    ValueKind::Delete => BatchOperation::Delete { key },
+                    ValueKind::RangeDelete => BatchOperation::DeleteRange {
+                        start: key,
+                        end: end_in(key, value).ok()?,
+                    },
+                })
             })
     }
 
@@ -231,6 +289,12 @@ impl WriteBatch {
         }
     }
 
+    /// How many of the operations are range deletes.
+    #[inline]
+    pub(crate) fn range_deletes(&self) -> usize {
+        self.range_deletes as usize
+    }
+
     /// The encoded batch.
     pub(crate) fn encoded(&self) -> &[u8] {
         &self.buffer
@@ -241,7 +305,7 @@ impl WriteBatch {
     #[inline]
     pub(crate) fn sum(&self, before: SequenceNumber) -> Sum {
         debug_assert!(
-            self.tombstones <= self.count(),
+            self.tombstones + self.range_deletes <= self.count(),
             "BATCH-1: the header counts the operations"
         );
         debug_assert!(
@@ -254,11 +318,12 @@ impl WriteBatch {
             sequence = sequence.plus(1);
             terms = terms.wrapping_add(content.term(sequence));
         }
-        let tombstones = u64::from(self.tombstones);
+        let (tombstones, range_deletes) = (self.tombstones, self.range_deletes);
         Sum {
             terms,
-            puts: u64::from(self.count()) - tombstones,
-            tombstones,
+            puts: u64::from(self.count() - tombstones - range_deletes),
+            tombstones: tombstones.into(),
+            range_deletes: range_deletes.into(),
         }
     }
 
@@ -325,7 +390,7 @@ impl WriteBatch {
     #[inline]
     fn start(&mut self, kind: ValueKind, key: &[u8], value: &[u8], rest: usize) -> Result<()> {
         debug_assert!(
-            kind == ValueKind::Put || value.is_empty(),
+            kind != ValueKind::Delete || value.is_empty(),
             "SUM-2: a tombstone has no value"
         );
         check_key(key)?;
@@ -341,7 +406,7 @@ impl WriteBatch {
             "BATCH-3: one digest for each operation"
         );
         debug_assert!(
-            self.tombstones <= count,
+            self.tombstones + self.range_deletes <= count,
             "BATCH-1: the header counts the operations"
         );
         Ok(())
@@ -352,6 +417,7 @@ impl WriteBatch {
     fn note(&mut self, kind: ValueKind, key: &[u8], value: &[u8]) {
         let content = Content::of(kind, key, value);
         self.tombstones += u32::from(kind == ValueKind::Delete);
+        self.range_deletes += u32::from(kind == ValueKind::RangeDelete);
         match self.count() {
             0 => self.content = content,
             _ => {
@@ -414,15 +480,40 @@ pub(crate) fn check_value(value: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// One operation of a [`WriteBatch`], as [`WriteBatch::iter`] shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BatchOperation<'a> {
+    /// A value is put under a key.
+    Put {
+        /// The key.
+        key: &'a [u8],
+        /// The value.
+        value: &'a [u8],
+    },
+    /// A key is deleted.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// All keys of a range are deleted.
+    DeleteRange {
+        /// The first key that is deleted; empty if the range has no start.
+        start: &'a [u8],
+        /// The first key after the range; `None`: it has no end.
+        end: Option<&'a [u8]>,
+    },
+}
+
 /// One operation of an encoded batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation<'a> {
-    /// Whether it is a put or a delete.
+    /// Whether it is a put, a delete or a range delete.
     pub kind: ValueKind,
-    /// The user key.
+    /// The user key; for a range delete the first one of the range.
     pub key: &'a [u8],
-    /// The value; empty for a delete.
+    /// The value; empty for a delete. For a range delete the encoded end (`inspect::range_end`).
     pub value: &'a [u8],
 }
 
@@ -502,6 +593,11 @@ impl<'a> Operations<'a> {
         let value = match kind {
             ValueKind::Put => get_length_prefixed(&mut self.input).ok_or_else(short)?,
             ValueKind::Delete => &[],
+            ValueKind::RangeDelete => {
+                let value = get_length_prefixed(&mut self.input).ok_or_else(short)?;
+                end_in(key, value)?;
+                value
+            }
         };
         Ok(Operation { kind, key, value })
     }
@@ -535,18 +631,89 @@ mod tests {
         batch.put(b"k", b"vv").unwrap();
         batch.delete(b"").unwrap();
         batch.put(b"", b"").unwrap();
+        batch.delete_range(Some(b"a"), Some(b"b")).unwrap();
         batch
     }
 
     #[test]
     fn operations_come_back_in_order() {
-        let batch = example();
-        let walked: Vec<_> = batch.iter().collect();
+        use BatchOperation::{Delete, DeleteRange, Put};
+        let mut batch = example();
+        batch.delete_range(None, None).unwrap();
+        batch.delete_prefix(b"a\xff").unwrap();
+        batch.delete_prefix(b"\xff").unwrap();
+        let (start, end) = (&b"a"[..], Some(&b"b"[..]));
         assert_eq!(
-            walked,
-            [(&b"k"[..], Some(&b"vv"[..])), (b"", None), (b"", Some(b""))]
+            batch.iter().collect::<Vec<_>>(),
+            [
+                Put {
+                    key: b"k",
+                    value: b"vv"
+                },
+                Delete { key: b"" },
+                Put {
+                    key: b"",
+                    value: b""
+                },
+                DeleteRange { start, end },
+                DeleteRange {
+                    start: b"",
+                    end: None
+                },
+                DeleteRange {
+                    start: b"a\xff",
+                    end
+                },
+                DeleteRange {
+                    start: b"\xff",
+                    end: None
+                },
+            ]
         );
-        assert_eq!((batch.len(), batch.is_empty()), (3, false));
+        assert_eq!(
+            (batch.len(), batch.is_empty(), batch.range_deletes()),
+            (7, false, 4)
+        );
+    }
+
+    #[test]
+    fn an_empty_range_adds_nothing_and_one_that_ends_before_it_begins_is_refused() {
+        let mut batch = example();
+        let before = batch.encoded().to_vec();
+        batch.delete_range(Some(b"a"), Some(b"a")).unwrap();
+        batch.delete_range(None, Some(b"")).unwrap();
+        let long = vec![0; MAX_KEY_BYTES + 1];
+        for (start, end) in [
+            (&b"b"[..], &b"a"[..]),
+            (b"a", b""),
+            (&long, b"b"),
+            (b"", &long),
+        ] {
+            let error = batch.delete_range(Some(start), Some(end)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        }
+        assert!(batch.delete_prefix(&long).is_err());
+        let error = batch.delete_range(Some(b"b"), Some(b"a")).unwrap_err();
+        assert!(error.message().contains("start") && error.message().contains("end"));
+        assert_eq!(batch.encoded(), before);
+    }
+
+    /// RANGE-1.
+    #[test]
+    fn a_range_delete_with_an_impossible_end_is_damage() {
+        for value in [&b""[..], b"\0", b"\0a", b"\x02b", b"\x01b"] {
+            let mut encoded = WriteBatch::new().encoded().to_vec();
+            encoded[COUNT_OFFSET] = 1;
+            encoded.push(ValueKind::RangeDelete as u8);
+            put_length_prefixed(&mut encoded, b"a");
+            put_length_prefixed(&mut encoded, value);
+            let decoded: Result<Vec<_>> = operations(&encoded).unwrap().collect();
+            assert_eq!(
+                decoded.unwrap_err().kind(),
+                ErrorKind::Internal,
+                "{value:?}"
+            );
+        }
     }
 
     #[test]
@@ -569,9 +736,11 @@ mod tests {
     fn append_and_clear_keep_the_count() {
         let mut batch = example();
         batch.append(&example()).unwrap();
-        assert_eq!((batch.len(), batch.iter().count()), (6, 6));
+        assert_eq!((batch.len(), batch.iter().count()), (8, 8));
+        assert_eq!(batch.range_deletes(), 2);
         batch.clear();
         assert_eq!((batch.len(), batch.iter().count()), (0, 0));
+        assert_eq!(batch.range_deletes(), 0);
     }
 
     #[test]
@@ -585,7 +754,7 @@ mod tests {
             operations(&encoded).map(|operations| operations.count())
         };
         for known in [&[][..], &[64, 0], &[64, 2, 1, 2, 0xff, 1, 0]] {
-            assert_eq!(with(known).unwrap(), 3, "{known:?}");
+            assert_eq!(with(known).unwrap(), 4, "{known:?}");
         }
         let error = with(&[64, 0, 63, 1, 7]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
@@ -707,6 +876,13 @@ mod edges {
         assert!(room.is_some_and(|room| room < 64), "{room:?}");
     }
 
+    fn put_or_delete<'a>(key: &'a [u8], value: Option<&'a [u8]>) -> BatchOperation<'a> {
+        match value {
+            Some(value) => BatchOperation::Put { key, value },
+            None => BatchOperation::Delete { key },
+        }
+    }
+
     /// The operations of the batch that is written, and the address of its memory.
     fn written_alone(key: &[u8], value: Option<&[u8]>) -> *const u8 {
         let mut place = std::ptr::null();
@@ -715,7 +891,8 @@ mod edges {
             None => batch.delete(key),
         };
         WriteBatch::of_one(add, |batch| {
-            assert_eq!(batch.iter().collect::<Vec<_>>(), [(key, value)]);
+            let expected = [put_or_delete(key, value)];
+            assert_eq!(batch.iter().collect::<Vec<_>>(), expected);
             assert_eq!(batch.contents.capacity(), 0);
             place = batch.buffer.as_ptr();
             Ok(())
@@ -781,7 +958,7 @@ mod edges {
             assert_ne!(written_alone(b"inner", Some(b"2")), outer);
             assert_eq!(
                 batch.iter().collect::<Vec<_>>(),
-                [(&b"outer"[..], Some(&b"1"[..]))]
+                [put_or_delete(b"outer", Some(b"1"))]
             );
             Ok(())
         };
@@ -805,23 +982,27 @@ mod edges {
         let mut batch = WriteBatch::new();
         let mut expected = Sum::default();
         let mut sequence = SequenceNumber(40);
-        for (number, kind) in "pppdpd".bytes().enumerate() {
+        for (number, kind) in "pprpdrpd".bytes().enumerate() {
             let key = [number as u8];
             let (kind, value) = match kind {
                 b'p' => (ValueKind::Put, &b"value"[..]),
+                b'r' => (ValueKind::RangeDelete, &b"\0\xff"[..]),
                 _ => (ValueKind::Delete, &b""[..]),
             };
             match kind {
                 ValueKind::Put => batch.put(&key, value).unwrap(),
                 ValueKind::Delete => batch.delete(&key).unwrap(),
+                ValueKind::RangeDelete => batch.delete_range(Some(&key), Some(b"\xff")).unwrap(),
             }
             sequence = sequence.plus(1);
             let term = Content::of(kind, &key, value).term(sequence);
             expected.terms = expected.terms.wrapping_add(term);
             expected.puts += u64::from(kind == ValueKind::Put);
             expected.tombstones += u64::from(kind == ValueKind::Delete);
+            expected.range_deletes += u64::from(kind == ValueKind::RangeDelete);
             assert_eq!(batch.sum(SequenceNumber(40)), expected, "{number}");
         }
+        assert_eq!(expected.range_deletes, 2);
         assert_eq!((expected.puts, expected.tombstones), (4, 2));
     }
 

@@ -74,6 +74,7 @@ pub(crate) struct Sum {
     pub(crate) terms: u64,
     pub(crate) puts: u64,
     pub(crate) tombstones: u64,
+    pub(crate) range_deletes: u64,
 }
 
 impl Sum {
@@ -83,6 +84,7 @@ impl Sum {
         self.terms = self.terms.wrapping_add(content.term(sequence));
         self.puts += u64::from(kind == ValueKind::Put);
         self.tombstones += u64::from(kind == ValueKind::Delete);
+        self.range_deletes += u64::from(kind == ValueKind::RangeDelete);
     }
 
     /// Adds an entry that was read. Does not add one of an unknown kind, and then returns `false`.
@@ -98,7 +100,9 @@ impl Sum {
 
     /// Entries of every kind.
     pub(crate) fn entries(self) -> u64 {
-        self.puts.wrapping_add(self.tombstones)
+        self.puts
+            .wrapping_add(self.tombstones)
+            .wrapping_add(self.range_deletes)
     }
 }
 
@@ -107,6 +111,7 @@ impl AddAssign for Sum {
         self.terms = self.terms.wrapping_add(other.terms);
         self.puts = self.puts.wrapping_add(other.puts);
         self.tombstones = self.tombstones.wrapping_add(other.tombstones);
+        self.range_deletes = self.range_deletes.wrapping_add(other.range_deletes);
     }
 }
 
@@ -119,6 +124,7 @@ impl Sub for Sum {
             terms: self.terms.wrapping_sub(other.terms),
             puts: self.puts.wrapping_sub(other.puts),
             tombstones: self.tombstones.wrapping_sub(other.tombstones),
+            range_deletes: self.range_deletes.wrapping_sub(other.range_deletes),
         }
     }
 }
@@ -137,11 +143,17 @@ impl std::fmt::Display for Sum {
             terms,
             puts,
             tombstones,
+            range_deletes,
         } = self;
-        write!(
-            f,
-            "{puts} puts and {tombstones} deletes with sum {terms:016x}"
-        )
+        write!(f, "{puts} puts")?;
+        match range_deletes {
+            0 => write!(f, " and {tombstones} deletes")?,
+            _ => write!(
+                f,
+                ", {tombstones} deletes and {range_deletes} range deletes"
+            )?,
+        }
+        write!(f, " with sum {terms:016x}")
     }
 }
 
@@ -194,16 +206,19 @@ mod tests {
 
     #[test]
     fn a_sum_counts_the_entries_of_each_kind_and_leaves_out_those_of_unknown_kind() {
-        use ValueKind::{Delete, Put};
+        use ValueKind::{Delete, Put, RangeDelete};
         let puts = sum(&[(Put, b"a", b"1", 7), (Put, b"b", b"2", 8)]);
         assert_eq!((puts.puts, puts.tombstones, puts.entries()), (2, 0, 2));
         let tombstones = [(Delete, &b"c"[..], &b""[..], 9); 3];
         let tombstones = sum(&tombstones);
         let counts = (tombstones.puts, tombstones.tombstones);
         assert_eq!((counts, tombstones.entries()), ((0, 3), 3));
-        let mut whole: Sum = [puts, tombstones].into_iter().sum();
-        assert_eq!((whole.puts, whole.tombstones, whole.entries()), (2, 3, 5));
-        assert_eq!(whole - tombstones, puts);
+        let range_deletes = sum(&[(RangeDelete, b"a", b"\x01", 8)]);
+        assert_eq!(range_deletes.entries(), 1);
+        let mut whole: Sum = [puts, tombstones, range_deletes].into_iter().sum();
+        assert_eq!((whole.puts, whole.tombstones, whole.entries()), (2, 3, 6));
+        assert_eq!(whole.range_deletes, 1);
+        assert_eq!(whole - tombstones - range_deletes, puts);
         let before = whole;
         assert!(!whole.add_entry(b"d", Trailer(0xff), b"3"));
         assert_eq!(whole, before);
@@ -215,8 +230,15 @@ mod tests {
             terms: 0xab_0000_00cd,
             puts: 2,
             tombstones: 1,
+            range_deletes: 0,
         };
         let text = "2 puts and 1 deletes with sum 000000ab000000cd";
+        assert_eq!(sum.to_string(), text);
+        let sum = Sum {
+            range_deletes: 3,
+            ..sum
+        };
+        let text = "2 puts, 1 deletes and 3 range deletes with sum 000000ab000000cd";
         assert_eq!(sum.to_string(), text);
     }
 

@@ -52,8 +52,8 @@ impl fmt::Display for FileNumber {
     }
 }
 
-/// The kind of an entry: a put or a tombstone. Numbers 2 to 5 are reserved (range delete, merge, put with
-/// expiry, reference to a separated value): a reader refuses them with `Unsupported`.
+/// The kind of an entry: a put, a tombstone or a range delete. Numbers 3 to 5 are reserved (merge, put with expiry,
+/// reference to a separated value): a reader refuses them with `Unsupported`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -62,6 +62,8 @@ pub enum ValueKind {
     Delete = 0,
     /// The key has a value as of this number.
     Put = 1,
+    /// All keys from this one to the end in the value are absent as of this number.
+    RangeDelete = 2,
 }
 
 impl ValueKind {
@@ -70,6 +72,7 @@ impl ValueKind {
         match byte {
             0 => Some(ValueKind::Delete),
             1 => Some(ValueKind::Put),
+            2 => Some(ValueKind::RangeDelete),
             _ => None,
         }
     }
@@ -288,7 +291,8 @@ mod edges {
                 SequenceNumber(number)
             );
         }
-        assert_eq!(Trailer(0x102).kind(), None);
+        assert_eq!(Trailer(0x102).kind(), Some(ValueKind::RangeDelete));
+        assert_eq!(Trailer(0x103).kind(), None);
         assert_eq!(Trailer(0x100).older(), Some(Trailer(0xff)));
         assert_eq!(
             (Trailer(1).older(), Trailer::OLDEST.older()),

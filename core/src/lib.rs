@@ -33,6 +33,7 @@
 //! | `memtable`, `wal`, `sstable` | the write buffer, the log, the tables and their blocks in memory |
 //! | `transaction` | what a transaction has read and written, what commits have changed |
 //! | `batch`, `snapshot`, `options`, `metrics` | arguments and results of calls |
+//! | `range_delete`, `range_deletes`, `range_sweep` | deletes of ranges of keys, and what they cover |
 //! | `content` | sums over entries, which show that none was lost or changed |
 //! | `key`, `filename` | internal keys and their order; names of files |
 //! | `coding`, `checksum`, `compression` | bytes |
@@ -66,6 +67,9 @@ mod memtable;
 mod metrics;
 mod options;
 mod prefetch;
+mod range_delete;
+mod range_deletes;
+mod range_sweep;
 mod snapshot;
 mod sstable;
 #[cfg(not(shuttle))]
@@ -78,7 +82,7 @@ mod transaction;
 mod version;
 mod wal;
 
-pub use batch::WriteBatch;
+pub use batch::{BatchOperation, WriteBatch};
 pub use compression::Compression;
 #[doc(hidden)]
 pub use db::pause_after;

@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
-use aidb::WriteBatch;
+use aidb::{BatchOperation, Error, ErrorKind, WriteBatch};
 use parking_lot::RwLock;
 
 use crate::guard::{guard_ok, quietly, releasing};
@@ -160,7 +160,9 @@ pub unsafe extern "C" fn aidb_batch_byte_size(batch: *const aidb_batch) -> usize
 /// @param context        passed to the callbacks unchanged
 /// @param on_put         NULL skips puts
 /// @param on_delete      NULL skips deletes
-/// @return AIDB_OK, AIDB_INVALID_ARGUMENT or AIDB_CLOSED
+/// A batch with an operation of another kind is refused before any callback, because nothing could tell of it.
+///
+/// @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_UNSUPPORTED or AIDB_CLOSED
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn aidb_batch_iterate(
     batch: *const aidb_batch,
@@ -174,14 +176,27 @@ pub unsafe extern "C-unwind" fn aidb_batch_iterate(
         guard_ok(error, || {
             let batch = handle::get(batch, "batch")?;
             let batch = batch.try_read().ok_or_else(|| batch.in_use("batch"))?;
-            for (key, value) in batch.iter() {
-                let key_data = key.as_ptr().cast();
-                match (value, on_put, on_delete) {
-                    (Some(value), Some(on_put), _) => {
-                        let value_data = value.as_ptr().cast();
+            let is_known = |operation| {
+                matches!(
+                    operation,
+                    BatchOperation::Put { .. } | BatchOperation::Delete { .. }
+                )
+            };
+            if !batch.iter().all(is_known) {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "the batch has a range delete, which no callback can be told of",
+                ));
+            }
+            for operation in batch.iter() {
+                match (operation, on_put, on_delete) {
+                    (BatchOperation::Put { key, value }, Some(on_put), _) => {
+                        let (key_data, value_data) = (key.as_ptr().cast(), value.as_ptr().cast());
                         on_put(context, key_data, key.len(), value_data, value.len());
                     }
-                    (None, _, Some(on_delete)) => on_delete(context, key_data, key.len()),
+                    (BatchOperation::Delete { key }, _, Some(on_delete)) => {
+                        on_delete(context, key.as_ptr().cast(), key.len());
+                    }
                     _ => {}
                 }
             }

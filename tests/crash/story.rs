@@ -67,8 +67,13 @@ impl Story {
     /// Does one operation. Returns whether none of its calls failed.
     pub fn step(&mut self, operation: &Operation) -> Checked<bool> {
         if let Operation::Batch { entries, .. } = operation {
-            let is_large = |(key, content): &Entry| {
-                content.is_some_and(|content| is_large(key, content.length))
+            let is_large = |entry: &Entry| match entry {
+                Entry::Put(key, content) => is_large(key, content.length),
+                Entry::DeleteRange(start, end) => {
+                    let bounds = [start, end].into_iter().flatten();
+                    bounds.into_iter().any(|key| is_large(key, 0))
+                }
+                Entry::Delete(_) | Entry::DeletePrefix(_) => false,
             };
             let is_large = entries.iter().any(is_large);
             self.holds_large.fetch_or(is_large, Ordering::Relaxed);

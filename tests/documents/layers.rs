@@ -25,6 +25,8 @@ const LAYERS: &[&str] = &[
     "options",
     "snapshot",
     "filename content",
+    "range_deletes range_sweep",
+    "range_delete",
     "key compression",
     "coding checksum",
     "memory",
@@ -39,7 +41,10 @@ const LAYERS: &[&str] = &[
 /// that it comes from.
 const FOLDERS: &[(&str, &[&str])] = &[
     ("cache", &["table_cache"]),
-    ("compaction", &["job", "ledger outputs picker retention"]),
+    (
+        "compaction",
+        &["job", "ledger outputs picker retention", "readers"],
+    ),
     (
         "env",
         &[
@@ -139,7 +144,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
         "db/tree",
         &[
             "wait",
-            "compact estimate flush lookup",
+            "compact estimate features flush lookup",
             "files install manifest reserve upkeep",
             "mod",
             "early_seals stall state superversion",
@@ -183,7 +188,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "measured",
             "load iter",
             "mod",
-            "index filter",
+            "index filter ranges",
             "spare_nodes leaf",
             "node",
             "arena",
@@ -226,7 +231,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "stored",
         ],
     ),
-    ("transaction", &["mod", "reads", "changes writes"]),
+    (
+        "transaction",
+        &["mod", "reads", "changes writes", "key_range"],
+    ),
     (
         "version",
         &[
@@ -259,7 +267,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
 ];
 
 /// Directories without an order: a file and its tests.
-const WITHOUT_ORDER: &[&str] = &["error", "sync"];
+const WITHOUT_ORDER: &[&str] = &["range_deletes", "error", "sync"];
 
 /// The crates around core, and the order of their files as in [`FOLDERS`]. Their `lib.rs` may name any of them.
 const CRATES: &[(&str, &[&str])] = &[

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use aidb_tests::Walk;
-use aidb_tests::history::{Entry, History, Move, Operation, Step, digest};
+use aidb_tests::history::{Entry, History, Move, Operation, Step, digest, operations};
 
 type Result<T> = rusqlite::Result<T>;
 type Pair = (Vec<u8>, Vec<u8>);
@@ -165,9 +165,16 @@ impl Database {
     fn step(&mut self, operation: &Operation, ours: &[u64]) -> Result<()> {
         match operation {
             Operation::Put { key, value, .. } => {
-                write(&self.connection, &[(key.clone(), Some(*value))])
+                write(&self.connection, &[Entry::Put(key.clone(), *value)])
             }
-            Operation::Delete { key, .. } => write(&self.connection, &[(key.clone(), None)]),
+            Operation::Delete { key, .. } => write(&self.connection, &[Entry::Delete(key.clone())]),
+            Operation::DeleteRange { start, end, .. } => write(
+                &self.connection,
+                &[Entry::DeleteRange(start.clone(), end.clone())],
+            ),
+            Operation::DeletePrefix { prefix, .. } => {
+                write(&self.connection, &[Entry::DeletePrefix(prefix.clone())])
+            }
             Operation::Batch { entries, .. } => write(&self.connection, entries),
             Operation::Begin { read_only } => self.begin(*read_only),
             Operation::Within { transaction, steps } => self.within(*transaction, steps),
@@ -315,7 +322,7 @@ impl Database {
         }
         let at = at % self.transactions.len();
         let open = self.transactions.swap_remove(at);
-        if open.writes.is_empty() {
+        if operations(&open.writes) == 0 {
             return Ok(());
         }
         let answer = ours.get(self.answers.len()).copied().unwrap_or_default();
@@ -386,10 +393,19 @@ fn write(connection: &Connection, entries: &[Entry]) -> Result<()> {
 fn write_all(connection: &Connection, entries: &[Entry]) -> Result<()> {
     let mut put = connection.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?, ?)")?;
     let mut delete = connection.prepare_cached("DELETE FROM entries WHERE key = ?")?;
-    for (key, content) in entries {
-        match content {
-            Some(content) => put.execute(params![key, content.bytes()])?,
-            None => delete.execute([key])?,
+    let mut delete_range = connection.prepare_cached(
+        "DELETE FROM entries WHERE (?1 IS NULL OR key >= ?1) AND (?2 IS NULL OR key < ?2)",
+    )?;
+    // SQLite's substr returns NULL for an empty key.
+    let mut delete_prefix = connection.prepare_cached(
+        "DELETE FROM entries WHERE length(?1) = 0 OR substr(key, 1, length(?1)) = ?1",
+    )?;
+    for entry in entries {
+        match entry {
+            Entry::Put(key, content) => put.execute(params![key, content.bytes()])?,
+            Entry::Delete(key) => delete.execute([key])?,
+            Entry::DeleteRange(start, end) => delete_range.execute(params![start, end])?,
+            Entry::DeletePrefix(prefix) => delete_prefix.execute([prefix])?,
         };
     }
     Ok(())

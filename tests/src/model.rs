@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aidb::WriteBatch;
+use aidb::{BatchOperation, WriteBatch};
 
 /// Keys and values in order.
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
@@ -44,12 +44,26 @@ impl Model {
         self.map.remove(key);
     }
 
+    /// Removes the keys of `[start, end)`; `None` is open.
+    pub fn delete_range(&mut self, start: Option<&[u8]>, end: Option<&[u8]>) {
+        self.map.retain(|key, _| {
+            start.is_some_and(|start| **key < *start) || end.is_some_and(|end| end <= &**key)
+        });
+    }
+
+    /// Removes the keys that begin with `prefix`.
+    pub fn delete_prefix(&mut self, prefix: &[u8]) {
+        self.map.retain(|key, _| !key.starts_with(prefix));
+    }
+
     /// Applies the batch's operations in order.
     pub fn write(&mut self, batch: &WriteBatch) {
-        for (key, value) in batch.iter() {
-            match value {
-                Some(value) => self.put(key, value),
-                None => self.delete(key),
+        for operation in batch.iter() {
+            match operation {
+                BatchOperation::Put { key, value } => self.put(key, value),
+                BatchOperation::Delete { key } => self.delete(key),
+                BatchOperation::DeleteRange { start, end } => self.delete_range(Some(start), end),
+                other => panic!("the model does not know {other:?}"),
             }
         }
     }

@@ -27,13 +27,21 @@ pub fn batch(seed: u64, writer: u64, number: u64) -> (Vec<Entry>, bool) {
     let mut entries: Vec<Entry> = (0..count)
         .map(|_| {
             let key = [vec![writer as u8], random.any_key(&KEYS)].concat();
+            if random.one_in(12) {
+                let mut end = key.clone();
+                // Keys that begin alike, or all that are larger, but none of another writer.
+                end.truncate(1 + random.index(end.len()));
+                let last = end.last_mut().expect("it has the writer's byte");
+                *last = last.saturating_add(1);
+                return Entry::DeleteRange(Some(key.clone()), Some(end.max(key)));
+            }
             let put = !random.one_in(4);
             let content = put.then(|| Content {
                 length: random.size(&Sizes::USUAL),
                 fill: *random.pick(&Fill::ALL),
                 tag: random.next() as u32,
             });
-            (key, content)
+            Entry::new(key, content)
         })
         .collect();
     let counter = Content {
@@ -41,7 +49,7 @@ pub fn batch(seed: u64, writer: u64, number: u64) -> (Vec<Entry>, bool) {
         fill: Fill::Constant,
         tag: number as u32,
     };
-    entries.push((counter_key(writer).to_vec(), Some(counter)));
+    entries.push(Entry::Put(counter_key(writer).to_vec(), counter));
     (entries, random.one_in(20))
 }
 

@@ -26,9 +26,10 @@ use self::level_cursor::LevelCursor;
 use self::looks::Looks;
 use self::output_tables::OutputTables;
 use self::ranges::Ranges;
-use super::ledger::{Ledger, Readers, Reason};
+use super::ledger::{Ledger, Reason};
 use super::outputs::{check_added, is_as_said, is_of_a_table};
 use super::picker::Plan;
+use super::readers::Readers;
 use super::retention::{Fate, Retention};
 use crate::cache::TableCache;
 use crate::content::Sum;
@@ -37,7 +38,8 @@ use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
 use crate::iterator::merging::MergingIterator;
-use crate::key::{FileNumber, KeyRef, SequenceNumber};
+use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
+use crate::range_delete::RangeDelete;
 use crate::sstable::{Checked, Table, TableOptions, TableSummary};
 use crate::sync::Arc;
 use crate::version::{FileMeta, LevelIterator, TableInfo, VersionEdit, shorten};
@@ -198,7 +200,8 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
             edit: VersionEdit::default(),
         };
         let mut edit = plan.removal();
-        for table in finished {
+        for mut table in finished {
+            table.swept = plan.sweeps_up_to(&context.visible);
             edit.add(plan.output_level(), table);
         }
         debug_assert!(
@@ -260,8 +263,14 @@ fn merge(
 ) -> Result<(Sum, Sum)> {
     let read = expected(plan, tables)?;
     let mut input = open_inputs(plan, context, tables)?;
-    let mut retention = Retention::new(&context.visible)?;
-    let mut ledger = Ledger::new((context.readers)());
+    let mut retention = Retention::new(&context.visible, plan.ranges.clone())?
+        .with_retiring(plan.retiring.by_level.clone());
+    let mut ledger = Ledger::new((context.readers)()).with_ranges(
+        plan.retiring.ranges.clone(),
+        plan.retiring.by_table.clone(),
+        plan.sweeps_up_to(&context.visible),
+    );
+    let mut ranges = Vec::new();
     // This searches all tables instead of advancing a position (LEDGER-3). If the plan has no list of deeper tables,
     // no key counts as absent.
     let below = plan.below.as_deref().map(Ranges::of);
@@ -279,11 +288,12 @@ fn merge(
         looks.pass(key.user_key.len() + value.len())?;
         let sequence = key.trailer.sequence();
         (smallest, largest) = (smallest.min(sequence), largest.max(sequence));
-        let kind = key.trailer.kind().ok_or_else(|| {
-            let kind = key.trailer.0 as u8;
-            Error::unsupported(format!("a table holds an entry of kind {kind}"))
-        })?;
+        let kind = kind_of(key)?;
         ledger.read(key, holds_deeper)?;
+        if kind == ValueKind::RangeDelete {
+            let range = RangeDelete::of_entry(key.user_key, sequence, value);
+            ranges.push(range.map_err(|error| Error::unaccounted(error.message()))?);
+        }
         let is_bottom = |user_key: &[u8]| !deeper.iter_mut().any(|level| level.may_hold(user_key));
         match retention.fate(key, kind, is_bottom)? {
             Fate::Keep => {
@@ -297,6 +307,9 @@ fn merge(
                 outputs.add(key, value)?;
             }
             Fate::Hold => ledger.dropped(Reason::Bottom, key, value),
+            Fate::Drop if kind == ValueKind::RangeDelete => {
+                ledger.dropped(Reason::Retired, key, value);
+            }
             Fate::Drop => ledger.dropped(Reason::Shadowed, key, value),
         }
         input.next()?;
@@ -309,7 +322,31 @@ fn merge(
         .sum();
     ledger.balance(read, written, holds_deeper)?;
     check_numbers(plan, smallest, largest)?;
+    check_ranges(plan, ranges)?;
     Ok((read, written))
+}
+
+/// Compares the range deletes in the inputs with the manifest's (JOB-4).
+fn check_ranges(plan: &Plan, mut found: Vec<RangeDelete>) -> Result<()> {
+    let said = plan.inputs().flat_map(|file| file.range_deletes.iter());
+    let mut said: Vec<&RangeDelete> = said.collect();
+    said.sort_unstable_by_key(|range| range.number);
+    found.sort_unstable_by_key(|range| range.number);
+    match said.into_iter().eq(&found) {
+        true => Ok(()),
+        false => Err(Error::unaccounted(
+            "the inputs' range deletes are not what the manifest says",
+        )),
+    }
+}
+
+/// The kind of an entry of a table.
+#[inline]
+fn kind_of(key: KeyRef<'_>) -> Result<ValueKind> {
+    key.trailer.kind().ok_or_else(|| {
+        let kind = key.trailer.0 as u8;
+        Error::unsupported(format!("a table holds an entry of kind {kind}"))
+    })
 }
 
 /// Compares the smallest and the largest number in the inputs with the manifest's (JOB-4).

@@ -55,7 +55,12 @@ pub(super) fn is_as_said(said: &TableInfo, table: &Arc<Table>) -> Result<bool> {
     let bounds = KeyRef::decode(&first).zip(KeyRef::decode(&last));
     Ok(
         bounds.is_some_and(|(first, last)| said.bounds_are(first, last))
-            && table.counts() == (said.entries, said.tombstones)
+            && table.counts()
+                == (
+                    said.entries,
+                    said.tombstones,
+                    said.range_deletes.len() as u64,
+                )
             && table.numbers() == [said.smallest_sequence, said.largest_sequence],
     )
 }

@@ -16,17 +16,24 @@
 //! * PICKER-4  A plan has all tables of the output level that overlap its range, so that VERSION-2 holds
 //!             afterwards. Because all versions of a key in a level are in one table (VERSION-2), no boundary
 //!             needs widening for a shared key.
+//! * DROP-1  Tables are removed unread only if range deletes of durable tables cover all their entries, and no reader
+//!           sees one of them; or if they have range deletes only, and these retire.
 //! * PICKER-5  Every chosen plan is checked independently for the purpose of PICKER-3 and PICKER-4
 //!             (`picker/check.rs`); a plan that fails there is never carried out.
 
 mod check;
+mod drops;
+mod retiring;
+mod sweeps;
 mod upkeep;
 
 use std::collections::HashSet;
 
-pub(crate) use upkeep::{Moment, pick_upkeep};
-
-use crate::key::FileNumber;
+use self::retiring::Retiring;
+pub(crate) use self::upkeep::{Moment, pick_upkeep};
+use crate::content::Sum;
+use crate::key::{FileNumber, SequenceNumber};
+use crate::range_deletes::RangeDeletes;
 use crate::sync::Arc;
 use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
 
@@ -146,6 +153,12 @@ pub(crate) struct Plan {
     pub(super) deeper: Vec<Files>,
     /// The same tables, found in another way once the plan is chosen, for the ledger ([`Plan::ready`]).
     pub(super) below: Option<Files>,
+    /// Whether its tables are only removed, unread, because range deletes cover all their entries (`drops.rs`).
+    is_drop: bool,
+    /// The range deletes of the version from which the plan was made.
+    pub(super) ranges: Option<Arc<RangeDeletes>>,
+    /// What the inputs' range deletes need to retire, once the plan is chosen ([`Plan::ready`]).
+    pub(super) retiring: Arc<Retiring>,
     /// If it must not be carried out, why (PICKER-5).
     wrong: Option<String>,
 }
@@ -172,6 +185,9 @@ impl Plan {
             largest,
             is_trivial_move: false,
             below: None,
+            is_drop: false,
+            ranges: version.range_deletes().cloned(),
+            retiring: Arc::default(),
             wrong: Some("it was not checked".into()),
         }
     }
@@ -191,6 +207,9 @@ impl Plan {
             self.below.as_ref().map(Vec::len) == Some(self.deeper.iter().map(Vec::len).sum()),
             "LEDGER-3: both ways find the same tables"
         );
+        if self.ranges.is_some() {
+            self.retiring = Arc::new(Retiring::of(&self, version));
+        }
         self.wrong = self.fault(version);
         self
     }
@@ -212,6 +231,8 @@ impl Plan {
             largest: self.largest.clone(),
             deeper: self.deeper.clone(),
             below: self.below.clone(),
+            ranges: self.ranges.clone(),
+            retiring: self.retiring.clone(),
             wrong: self.wrong.clone(),
             ..*self
         }
@@ -240,6 +261,26 @@ impl Plan {
     /// Whether it is one table with nothing in its way, so that [`Plan::trivial_edit`] is enough to move it.
     pub(crate) fn is_trivial_move(&self) -> bool {
         self.is_trivial_move
+    }
+
+    /// Whether its tables are only removed, so that [`Plan::drop_edit`] is enough.
+    pub(crate) fn is_drop(&self) -> bool {
+        self.is_drop
+    }
+
+    /// The edit that carries out a drop, and the sum by which it changes the content of all tables.
+    pub(crate) fn drop_edit(&self) -> (VersionEdit, Sum) {
+        debug_assert!(self.is_drop && self.lower.is_empty(), "DROP-1");
+        let content = |file: &Arc<FileMeta>| file.content().unwrap_or_else(|| file.counts());
+        let dropped: Sum = self.inputs().map(content).sum();
+        (self.removal(), Sum::default() - dropped)
+    }
+
+    /// The number up to which its outputs are swept, if these are the numbers of readers, ascending (SWEPT-1).
+    pub(super) fn sweeps_up_to(&self, visible: &[SequenceNumber]) -> SequenceNumber {
+        let known = self.ranges.as_ref().map(|ranges| ranges.newest_number());
+        let oldest_reader = visible.first().copied().unwrap_or_default();
+        known.unwrap_or_default().min(oldest_reader)
     }
 
     /// The smallest and largest user key of the inputs' bounds.
@@ -474,7 +515,8 @@ impl<'a> Picker<'a> {
     fn cost(&self, level: usize, file: &FileMeta) -> f64 {
         let (start, end) = (file.smallest_key().user_key, file.largest_key().user_key);
         let below = bytes(&self.version.overlapping(level + 1, Some(start), Some(end)));
-        let dead = file.tombstones as f64 / file.entries.max(1) as f64;
+        let deletes = file.tombstones + file.range_deletes.len() as u64;
+        let dead = deletes as f64 / file.entries.max(1) as f64;
         below as f64 / (file.size.max(1) as f64 * (1.0 + TOMBSTONE_WEIGHT * dead))
     }
 

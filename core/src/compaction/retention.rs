@@ -7,7 +7,15 @@
 //!                next newer entry of its key. An entry above all visible numbers stays: its readers are not
 //!                known yet.
 //! * RETENTION-2  A tombstone that RETENTION-1 keeps is dropped if it hides nothing: no older entry of its key
-//!                stays in this compaction, and no deeper level can have the key.
+//!                stays in this compaction, and no deeper level can have the key. A range delete of its key that
+//!                stays hides those for it.
+//!
+//! * RETENTION-3  An entry that a range delete covers is seen only by readers before the range delete (COVER-1): for
+//!                RETENTION-1 the oldest such range delete is like a newer entry of the key. Only range deletes count
+//!                that are in durable tables, or will be together with the entry.
+//! * RETENTION-4  A range delete stays, whatever entries its start key has, unless it retires: no reader is before it,
+//!                and no table but the inputs may have an entry that it covers. This compaction drops those in the
+//!                inputs, and no memtable has any (FLUSH-8).
 //!
 //! RETENTION-2 depends on later entries. So tombstones that it might drop are held back until an older entry of
 //! their key stays (then they stay too) or the key ends (then they are dropped).
@@ -17,6 +25,8 @@ use std::cmp::Ordering;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory::{self, KeptKey};
+use crate::range_deletes::{Coverage, RangeDeletes};
+use crate::sync::Arc;
 
 /// Whether a reader sees the entry with number `sequence` if the next newer entry of its key has number `newer`
 /// (RETENTION-1).
@@ -60,15 +70,25 @@ pub(crate) struct Retention {
     held: Vec<Trailer>,
     /// Whether no deeper level can hold the key. Determined once, at the key's first tombstone.
     is_bottom: Option<bool>,
+    /// RETENTION-3.
+    coverage: Option<Coverage>,
+    /// The range deletes of which no other table may have a covered entry, ascending (RETENTION-4).
+    retiring: Vec<SequenceNumber>,
 }
 
 impl Retention {
-    /// A retention for readers at `visible` (ascending) and later.
+    /// A retention for readers at `visible` (ascending) and later. `ranges`: the range deletes that count
+    /// (RETENTION-3).
     ///
     /// Errors: `OutOfMemory`.
-    pub(crate) fn new(visible: &[SequenceNumber]) -> Result<Retention> {
+    pub(crate) fn new(
+        visible: &[SequenceNumber],
+        ranges: Option<Arc<RangeDeletes>>,
+    ) -> Result<Retention> {
         debug_assert!(visible.is_sorted(), "SNAPSHOT-1: visible numbers ascend");
         Ok(Retention {
+            coverage: Coverage::of(ranges.into_iter(), SequenceNumber::MAX),
+            retiring: Vec::new(),
             visible: memory::copy_of(visible, "numbers of snapshots")?,
             user_key: KeptKey::default(),
             has_key: false,
@@ -78,7 +98,21 @@ impl Retention {
         })
     }
 
-    /// Whether the next entry stays by RETENTION-1 alone. A flush can decide only this.
+    /// The same, which drops the range deletes with the numbers `retiring` (ascending) unless a reader is before them
+    /// (RETENTION-4).
+    pub(super) fn with_retiring(mut self, retiring: Vec<SequenceNumber>) -> Retention {
+        debug_assert!(retiring.is_sorted(), "RETENTION-4: numbers ascend");
+        self.retiring = retiring;
+        self
+    }
+
+    /// Whether the range delete with this number retires (RETENTION-4).
+    fn retires(&self, number: SequenceNumber) -> bool {
+        let is_before_readers = self.visible.first() >= Some(&number);
+        is_before_readers && self.retiring.binary_search(&number).is_ok()
+    }
+
+    /// Whether the next entry stays by RETENTION-1, RETENTION-3 and RETENTION-4 alone. A flush can decide only this.
     ///
     /// Errors: `Internal`, unaccounted, if the entry does not sort after the previous one.
     #[inline(always)]
@@ -103,6 +137,14 @@ impl Retention {
         if newer.is_some_and(|newer| sequence >= newer) {
             return Err(unordered());
         }
+        if key.trailer.kind() == Some(ValueKind::RangeDelete) {
+            return Ok(!self.retires(sequence));
+        }
+        let covering = match &mut self.coverage {
+            Some(coverage) => coverage.oldest_above(key.user_key, sequence),
+            None => None,
+        };
+        let newer = newer.into_iter().chain(covering).min();
         Ok(is_seen(sequence, newer, &self.visible))
     }
 
@@ -117,6 +159,11 @@ impl Retention {
     ) -> Result<Fate> {
         if !self.keeps(key)? {
             return Ok(Fate::Drop);
+        }
+        if kind == ValueKind::RangeDelete {
+            // It hides the older entries of its key from all readers that the held tombstones hide them from.
+            self.held.clear();
+            return Ok(Fate::Keep);
         }
         let is_published = self.visible.last() >= Some(&key.trailer.sequence());
         if kind == ValueKind::Delete
@@ -165,7 +212,7 @@ mod tests {
             .iter()
             .map(|&number| SequenceNumber(number))
             .collect();
-        let mut retention = Retention::new(&visible).unwrap();
+        let mut retention = Retention::new(&visible, None).unwrap();
         let mut kept = Vec::new();
         for &entry in entries {
             let kind = if entry > 0 {
@@ -242,6 +289,43 @@ mod tests {
                 "{entries:?} at {visible:?}, bottom"
             );
         }
+    }
+
+    /// RETENTION-4.
+    #[test]
+    fn a_range_delete_stays_unless_it_may_retire_and_no_reader_is_before_it() {
+        let kept = |entries: &[(u64, ValueKind)], visible: &[u64], retiring: &[u64]| {
+            let numbers = |numbers: &[u64]| -> Vec<_> {
+                numbers
+                    .iter()
+                    .map(|number| SequenceNumber(*number))
+                    .collect()
+            };
+            let retention = Retention::new(&numbers(visible), None).unwrap();
+            let mut retention = retention.with_retiring(numbers(retiring));
+            let mut kept = Vec::new();
+            for &(number, kind) in entries {
+                let trailer = Trailer::new(SequenceNumber(number), kind);
+                let fate = retention.fate(KeyRef::new(b"k", trailer), kind, |_| true);
+                if fate.unwrap() == Fate::Keep {
+                    kept.extend(retention.take_held().map(|held| held.sequence().0));
+                    kept.push(number);
+                }
+            }
+            kept
+        };
+        use ValueKind::{Delete, Put, RangeDelete};
+        // A newer entry of its key is no reason to drop it, and it hides the older ones.
+        let entries = [(9, Put), (7, RangeDelete), (5, RangeDelete), (3, Put)];
+        assert_eq!(kept(&entries, &[9], &[]), [9, 7, 5]);
+        assert_eq!(kept(&entries, &[4, 9], &[]), [9, 7, 5, 3]);
+        assert_eq!(kept(&entries, &[9], &[5]), [9, 7]);
+        assert_eq!(kept(&entries, &[9], &[5, 7]), [9]);
+        assert_eq!(kept(&entries, &[7, 9], &[5, 7]), [9]);
+        assert_eq!(kept(&entries, &[6, 9], &[5, 7]), [9, 7]);
+        assert_eq!(kept(&entries, &[], &[5, 7]), [9, 7, 5, 3]);
+        // A tombstone above it hides nothing that it does not hide.
+        assert_eq!(kept(&[(9, Delete), (7, RangeDelete)], &[9], &[]), [7]);
     }
 
     /// The value that a reader at `reader` sees. At the bottom a tombstone counts as no entry.

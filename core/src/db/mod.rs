@@ -169,6 +169,55 @@ impl DB {
         )
     }
 
+    /// Deletes all keys in `[start, end)`, where `None` means no bound. Returns the write's sequence number, as
+    /// [`DB::write`] does; it takes none if `start` and `end` are equal.
+    ///
+    /// It is one small write, however many keys it deletes: it takes no time for each. Compactions free the space
+    /// later. Errors as for [`DB::put`]; also `InvalidArgument` if `end` is before `start`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let db = aidb::DB::open(dir.path(), aidb::Options::new())?;
+    /// db.put(b"2023-12-31", b"old")?;
+    /// db.put(b"2024-01-01", b"new")?;
+    /// db.delete_range(None, Some(b"2024"))?;
+    /// assert_eq!(db.iter().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<SequenceNumber> {
+        self.delete_range_with(start, end, &WriteOptions::default())
+    }
+
+    /// [`DB::delete_range`] with options.
+    pub fn delete_range_with(
+        &self,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+        options: &WriteOptions,
+    ) -> Result<SequenceNumber> {
+        WriteBatch::of_one(
+            |batch| batch.delete_range(start, end),
+            |batch| self.write_with(batch, options),
+        )
+    }
+
+    /// Deletes all keys that begin with `prefix`; an empty one deletes all keys. Otherwise as [`DB::delete_range`].
+    pub fn delete_prefix(&self, prefix: &[u8]) -> Result<SequenceNumber> {
+        self.delete_prefix_with(prefix, &WriteOptions::default())
+    }
+
+    /// [`DB::delete_prefix`] with options.
+    pub fn delete_prefix_with(
+        &self,
+        prefix: &[u8],
+        options: &WriteOptions,
+    ) -> Result<SequenceNumber> {
+        WriteBatch::of_one(
+            |batch| batch.delete_prefix(prefix),
+            |batch| self.write_with(batch, options),
+        )
+    }
+
     /// Applies `batch`: all of its operations or none, even if there is a crash.
     ///
     /// Returns the sequence number of its last operation: the operations of a batch of `n` have the `n`

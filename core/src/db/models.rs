@@ -63,7 +63,7 @@ fn a_snapshot_finds_its_version_whatever_is_compacted() {
                 for _ in 0..2 {
                     let input = versions.lock().clone();
                     let visible = list.visible(|| latest(&published));
-                    let mut retention = Retention::new(&visible).unwrap();
+                    let mut retention = Retention::new(&visible, None).unwrap();
                     let dropped: Vec<u64> = input
                         .into_iter()
                         .filter(|number| {

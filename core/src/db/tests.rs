@@ -9,6 +9,7 @@ mod left_out;
 mod memory;
 mod misread;
 mod opening;
+mod ranges;
 mod recovering;
 mod refused;
 mod reports;

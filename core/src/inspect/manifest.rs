@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::key::{FileNumber, SequenceNumber, TRAILER_BYTES, Trailer};
 use crate::memory;
+use crate::range_delete;
 use crate::version::{ManifestReader, TableInfo, VersionEdit, read_current_at};
 
 /// The name of its memory in errors.
@@ -134,13 +135,29 @@ pub struct AddedTable {
     pub largest_sequence: SequenceNumber,
     /// How many entries it has, tombstones too.
     pub entries: u64,
-    /// How many of them are tombstones.
+    /// How many of them are tombstones, without range deletes.
     pub tombstones: u64,
     /// The sum over its entries; `None` if a build of format version 1 wrote it.
     pub content_sum: Option<u64>,
+    /// Its range deletes, in its order.
+    pub range_deletes: Vec<RangeDelete>,
+    /// It has no entry that a range delete with this number or a smaller one covers; 0: not known.
+    pub swept: SequenceNumber,
     /// How many entries have a newer one of the same key in the table; `None` if unknown, or if the table has
     /// neither such entries nor tombstones.
     pub older_versions: Option<u64>,
+}
+
+/// A range delete of a table, as a manifest lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RangeDelete {
+    /// The first deleted key.
+    pub start: Vec<u8>,
+    /// The first key after the range; `None`: it has no end.
+    pub end: Option<Vec<u8>>,
+    /// It deletes entries with smaller numbers.
+    pub sequence: SequenceNumber,
 }
 
 /// The first or the last key of a table, as a manifest knows it.
@@ -178,18 +195,41 @@ impl Edit {
             database: edit.database,
             next_file_number: edit.next_file_number,
             last_sequence: edit.last_sequence,
-            added: memory::collect(
-                added.map(|(level, table)| AddedTable::new(level, table)),
-                EDIT,
-            )?,
+            added: collect_tables(added)?,
             removed: edit.removed,
         })
     }
 }
 
+fn collect_tables(added: impl Iterator<Item = (usize, TableInfo)>) -> Result<Vec<AddedTable>> {
+    let mut tables = Vec::new();
+    for (level, table) in added {
+        let table = AddedTable::new(level, table)?;
+        memory::push(&mut tables, table, EDIT)?;
+    }
+    Ok(tables)
+}
+
+impl RangeDelete {
+    fn new(range: &range_delete::RangeDelete) -> Result<RangeDelete> {
+        let end = range.end.as_deref();
+        Ok(RangeDelete {
+            start: memory::copy_of(&range.start, EDIT)?,
+            end: end.map(|end| memory::copy_of(end, EDIT)).transpose()?,
+            sequence: range.number,
+        })
+    }
+}
+
 impl AddedTable {
-    fn new(level: usize, table: TableInfo) -> AddedTable {
-        AddedTable {
+    fn new(level: usize, table: TableInfo) -> Result<AddedTable> {
+        let mut range_deletes = memory::room_for(table.range_deletes.len(), EDIT)?;
+        for range in &*table.range_deletes {
+            range_deletes.push(RangeDelete::new(range)?);
+        }
+        Ok(AddedTable {
+            range_deletes,
+            swept: table.swept,
             level,
             number: table.number,
             file_id: table.file_id,
@@ -202,7 +242,7 @@ impl AddedTable {
             tombstones: table.tombstones,
             content_sum: table.content_sum,
             older_versions: table.reclaimable.map(|found| found.older_versions),
-        }
+        })
     }
 }
 

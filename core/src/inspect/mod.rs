@@ -95,13 +95,22 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::range_delete::end_in;
 
 pub use crate::batch::Operation;
 pub use crate::filename::{FileKind, parse as file_kind};
 pub use log::{Log, LogEnd, LogHeader, LogRecord, Operations, Predecessor, Synced, operations};
-pub use manifest::{AddedTable, Bound, Current, Edit, Manifest};
+pub use manifest::{AddedTable, Bound, Current, Edit, Manifest, RangeDelete};
 pub use table::{Entries, Entry, FurtherBlock, Properties, Table};
+
+/// The end of the range delete whose entry or operation has the key `start` and this value: the first key after the
+/// range; `None`: it has no end.
+///
+/// Errors: `Corruption` if it is not the value of a range delete.
+pub fn range_end<'a>(start: &[u8], value: &'a [u8]) -> Result<Option<&'a [u8]>> {
+    end_in(start, value).map_err(without_place)
+}
 
 /// The error of a decoder whose caller adds the place of the damage.
 fn without_place(error: Error) -> Error {

@@ -31,6 +31,8 @@ pub struct Properties {
     pub entries: u64,
     /// How many of them are tombstones.
     pub tombstones: u64,
+    /// How many of them are range deletes.
+    pub range_deletes: u64,
     /// How many data blocks it has.
     pub data_blocks: u64,
     /// Bytes of user keys, and 8 for each entry: before any compression.
@@ -72,9 +74,9 @@ pub struct Entry<'a> {
     pub key: &'a [u8],
     /// The sequence number of its write.
     pub sequence: SequenceNumber,
-    /// Whether it is a put or a tombstone.
+    /// Whether it is a put, a tombstone or a range delete.
     pub kind: ValueKind,
-    /// The value; empty for a tombstone.
+    /// The value; empty for a tombstone. For a range delete see [`range_end`](super::range_end).
     pub value: &'a [u8],
 }
 
@@ -113,6 +115,7 @@ impl Table {
         Properties {
             entries: said.entries,
             tombstones: said.tombstones,
+            range_deletes: said.range_deletes,
             data_blocks: said.data_blocks,
             raw_key_bytes: said.raw_key_bytes,
             raw_value_bytes: said.raw_value_bytes,

@@ -19,7 +19,7 @@
 
 use super::{InternalIterator, out_of_order};
 use crate::error::Result;
-use crate::key::{KeyRef, head_of};
+use crate::key::{KeyRef, SequenceNumber, head_of};
 use crate::memory;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -430,6 +430,21 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
         Ok(())
     }
 
+    fn is_among_older(&self, below: SequenceNumber) -> bool {
+        self.current().is_among_older(below)
+    }
+
+    fn pass_older(&mut self, below: SequenceNumber, end: Option<&[u8]>) -> Result<()> {
+        // The other children may have newer entries in the range.
+        self.step(Direction::Forward, |child| child.pass_older(below, end))
+    }
+
+    fn pass_older_back(&mut self, below: SequenceNumber, start: Option<&[u8]>) -> Result<()> {
+        self.step(Direction::Backward, |child| {
+            child.pass_older_back(below, start)
+        })
+    }
+
     #[inline]
     fn key(&self) -> KeyRef<'_> {
         self.current().key()
@@ -462,7 +477,7 @@ mod tests {
 
     use super::*;
     use crate::error::Error;
-    use crate::key::{SequenceNumber, Trailer, ValueKind};
+    use crate::key::{Trailer, ValueKind};
     use crate::sync::{Arc, Mutex};
 
     /// A sorted list; fails at the given place, if any. Every third entry is heavy. While it rests, only its key may

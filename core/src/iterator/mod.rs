@@ -6,7 +6,7 @@
 //! until the next seek.
 
 use crate::error::{Error, Result};
-use crate::key::{KeyRef, Trailer};
+use crate::key::{KeyRef, SequenceNumber, Trailer};
 
 pub(crate) mod alarm;
 pub(crate) mod merging;
@@ -46,6 +46,26 @@ pub(crate) trait InternalIterator: Send {
     #[inline]
     fn next_key(&mut self, user_key: &[u8]) -> Result<()> {
         step_over_key(self, user_key)
+    }
+
+    /// Whether this entry is among many that are known to be older than `below`, so that passing them together pays.
+    /// Requires `valid`.
+    fn is_among_older(&self, _below: SequenceNumber) -> bool {
+        false
+    }
+
+    /// Moves forward past this entry, and past some of those that follow: only such that are older than `below` and
+    /// before the user key `end` (`None`: whatever key they have). Requires [`InternalIterator::is_among_older`], and
+    /// that this entry is before `end`.
+    fn pass_older(&mut self, _below: SequenceNumber, _end: Option<&[u8]>) -> Result<()> {
+        self.next()
+    }
+
+    /// Moves backward past this entry, and past some of those before it: only such that are older than `below` and not
+    /// before the user key `start` (`None`: whatever key they have). Requires [`InternalIterator::is_among_older`], and
+    /// that this entry is not before `start`.
+    fn pass_older_back(&mut self, _below: SequenceNumber, _start: Option<&[u8]>) -> Result<()> {
+        self.prev()
     }
 
     /// The key of this entry; lives until the next move. Requires `valid`.

@@ -1,5 +1,5 @@
 //! The entries that a reader at one sequence number sees: the newest visible entry of each user key, without
-//! tombstones.
+//! tombstones, and without what range deletes cover.
 //!
 //! * VISIBLE-1  Forward, the inner iterator is on the shown entry. Backward, it is before every version of the
 //!              shown user key, and key and value are copies, because the newest version comes last in this
@@ -7,6 +7,8 @@
 //!              in both directions.
 //! * VISIBLE-2  It steps over up to [`RESEEK_AFTER`] versions of one key one by one, and then seeks: a key
 //!              overwritten a million times costs a few seeks.
+//! * VISIBLE-4  An entry is shown only if no range delete of its reader covers it (COVER-1). It passes many covered
+//!              entries together only where none of them can be newer than the range delete.
 //! * VISIBLE-3  After such a seek the inner iterator must be strictly beyond the versions it left; otherwise
 //!              that is an error. So every loop here ends, whatever a block contains.
 
@@ -16,6 +18,7 @@ use crate::iterator::alarm::{Alarm, LONG_RUN};
 use crate::iterator::{InternalIterator, RESEEK_AFTER, out_of_order};
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
 use crate::memory;
+use crate::range_deletes::{Coverage, Piece};
 use crate::sync::Arc;
 
 /// The name of its memory in errors.
@@ -32,6 +35,8 @@ pub(crate) struct VisibleIterator<I> {
     value: Vec<u8>,
     /// Whether an entry that is a copy has its value; otherwise its value is empty.
     copies_values: bool,
+    /// What range deletes cover for its reader; `None` if there are none.
+    coverage: Option<Box<Coverage>>,
     /// The alarm that it rings at every long run of deleted keys.
     alarm: Option<Arc<Alarm>>,
 }
@@ -54,8 +59,26 @@ impl<I: InternalIterator> VisibleIterator<I> {
             key: Vec::new(),
             value: Vec::new(),
             copies_values: true,
+            coverage: None,
             alarm: None,
         }
+    }
+
+    /// The same with what range deletes cover for its reader.
+    pub(crate) fn with_coverage(mut self, coverage: Option<Coverage>) -> VisibleIterator<I> {
+        self.coverage = coverage.map(Box::new);
+        self
+    }
+
+    /// The keys around the shown one that the same range deletes cover; `None` if there are no range deletes. Requires
+    /// `valid`.
+    pub(crate) fn covered_piece(&mut self) -> Option<&Piece> {
+        debug_assert!(self.valid(), "VISIBLE-1: an entry is shown");
+        let key = match self.at {
+            At::Inner => self.inner.key().user_key,
+            _ => &self.key,
+        };
+        Some(self.coverage.as_mut()?.at(key))
     }
 
     /// The same, ringing `alarm` at every long run of deleted keys that it has to pass over.
@@ -227,6 +250,47 @@ impl<I: InternalIterator> VisibleIterator<I> {
         Ok(())
     }
 
+    /// Whether a range delete covers the entry of `inner`, whose number the reader sees.
+    #[inline]
+    fn is_covered(&mut self) -> bool {
+        let KeyRef { user_key, trailer } = self.inner.key();
+        let coverage = self.coverage.as_mut();
+        coverage.is_some_and(|coverage| coverage.deletes(user_key, trailer.sequence()))
+    }
+
+    /// From an entry that is covered, goes forward or backward past it and, if possible, many more of its table;
+    /// returns whether that was possible. Otherwise stays (VISIBLE-4).
+    fn pass_covered(&mut self, is_forward: bool) -> Result<bool> {
+        let KeyRef { user_key, trailer } = self.inner.key();
+        let Some(coverage) = &mut self.coverage else {
+            return Ok(false);
+        };
+        let newest = coverage.at(user_key).newest;
+        if !self.inner.is_among_older(newest) {
+            return Ok(false);
+        }
+        memory::replace(&mut self.key, user_key, ENTRY)?;
+        let from = KeyRef::new(&self.key, trailer);
+        debug_assert!(
+            trailer.sequence() < newest,
+            "VISIBLE-4: the entry is covered"
+        );
+        let is_beyond = match is_forward {
+            true => {
+                let end = coverage.run_end(&self.key, newest);
+                self.inner.pass_older(newest, end.as_deref())?;
+                !self.inner.valid() || from < self.inner.key()
+            }
+            false => {
+                let start = coverage.run_start(&self.key, newest);
+                self.inner.pass_older_back(newest, start.as_deref())?;
+                !self.inner.valid() || self.inner.key() < from
+            }
+        };
+        // VISIBLE-3.
+        is_beyond.then_some(true).ok_or_else(out_of_order)
+    }
+
     /// From any entry, goes forward to the first visible entry that is not deleted.
     fn settle_forward(&mut self) -> Result<()> {
         debug_assert!(
@@ -254,26 +318,27 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 continue;
             }
             hidden = 0;
-            match kind_of(trailer)? {
-                ValueKind::Put => {
-                    self.at = At::Inner;
-                    return Ok(());
-                }
-                ValueKind::Delete => {
-                    deleted += 1;
-                    if deleted == LONG_RUN
-                        && let Some(alarm) = &self.alarm
-                    {
-                        alarm.ring(user_key);
-                    }
-                    if self.inner.is_known_last_of_key() {
-                        self.inner.next()?;
-                        continue;
-                    }
-                    memory::replace(&mut self.key, user_key, ENTRY)?;
-                    self.inner.next_key(&self.key)?;
-                }
+            let kind = kind_of(trailer)?;
+            let is_covered = self.coverage.is_some() && self.is_covered();
+            if kind == ValueKind::Put && !is_covered {
+                self.at = At::Inner;
+                return Ok(());
             }
+            deleted += 1;
+            if deleted == LONG_RUN
+                && let Some(alarm) = &self.alarm
+            {
+                alarm.ring(self.inner.key().user_key);
+            }
+            if is_covered && self.pass_covered(true)? {
+                continue;
+            }
+            if self.inner.is_known_last_of_key() {
+                self.inner.next()?;
+                continue;
+            }
+            memory::replace(&mut self.key, self.inner.key().user_key, ENTRY)?;
+            self.inner.next_key(&self.key)?;
         }
         Ok(())
     }
@@ -294,9 +359,16 @@ impl<I: InternalIterator> VisibleIterator<I> {
             {
                 alarm.ring(self.inner.key().user_key);
             }
+            let is_covered = self.coverage.is_some() && self.is_covered();
+            if is_covered && self.pass_covered(false)? {
+                continue;
+            }
             if self.inner.is_known_first_of_key() {
                 let trailer = self.inner.key().trailer;
-                if trailer.sequence() <= self.sequence && kind_of(trailer)? == ValueKind::Put {
+                if trailer.sequence() <= self.sequence
+                    && kind_of(trailer)? == ValueKind::Put
+                    && !is_covered
+                {
                     self.at = At::Inner;
                     return Ok(());
                 }
@@ -304,44 +376,57 @@ impl<I: InternalIterator> VisibleIterator<I> {
                 continue;
             }
             memory::replace(&mut self.key, self.inner.key().user_key, ENTRY)?;
-            let mut found = None;
-            let mut steps = 0;
-            while self.inner.valid() && self.inner.key().user_key == self.key {
-                let trailer = self.inner.key().trailer;
-                if trailer.sequence() > self.sequence {
-                    // Only newer versions of the key follow, all of them hidden.
-                    self.retreat_before_key()?;
-                    break;
-                }
-                found = Some(kind_of(trailer)?);
-                self.copy_value()?;
-                steps += 1;
-                if steps > RESEEK_AFTER {
-                    // Seeks the newest visible version; the loop ends after it.
-                    let newest = Trailer::visible_at(self.sequence);
-                    self.inner.seek(KeyRef::new(&self.key, newest))?;
-                    // There is such a version, because the walk stepped over it or an older one.
-                    if !self.inner.valid() || self.inner.key().user_key != self.key {
-                        return Err(out_of_order());
-                    }
-                    let trailer = self.inner.key().trailer;
-                    if trailer.sequence() > self.sequence {
-                        return Err(out_of_order());
-                    }
-                    found = Some(kind_of(trailer)?);
-                    self.copy_value()?;
-                    self.inner.prev()?;
-                    self.retreat_before_key()?;
-                    break;
-                }
-                self.inner.prev()?;
-            }
-            if found == Some(ValueKind::Put) {
+            let Some(newest) = self.copy_newest_of_key()? else {
+                continue;
+            };
+            let is_covered = (self.coverage.as_mut())
+                .is_some_and(|coverage| coverage.deletes(&self.key, newest.sequence()));
+            if newest.kind() == Some(ValueKind::Put) && !is_covered {
                 self.at = At::Copied;
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// From the last entry of `self.key`, goes backward before all of its entries and copies the value of the newest
+    /// visible one. Returns its trailer, of a known kind, or `None` if the reader sees none.
+    fn copy_newest_of_key(&mut self) -> Result<Option<Trailer>> {
+        let mut found = None;
+        let mut steps = 0;
+        while self.inner.valid() && self.inner.key().user_key == self.key {
+            let trailer = self.inner.key().trailer;
+            if trailer.sequence() > self.sequence {
+                // Only newer versions of the key follow, all of them hidden.
+                self.retreat_before_key()?;
+                break;
+            }
+            kind_of(trailer)?;
+            found = Some(trailer);
+            self.copy_value()?;
+            steps += 1;
+            if steps > RESEEK_AFTER {
+                // Seeks the newest visible version; the loop ends after it.
+                let newest = Trailer::visible_at(self.sequence);
+                self.inner.seek(KeyRef::new(&self.key, newest))?;
+                // There is such a version, because the walk stepped over it or an older one.
+                if !self.inner.valid() || self.inner.key().user_key != self.key {
+                    return Err(out_of_order());
+                }
+                let trailer = self.inner.key().trailer;
+                if trailer.sequence() > self.sequence {
+                    return Err(out_of_order());
+                }
+                kind_of(trailer)?;
+                found = Some(trailer);
+                self.copy_value()?;
+                self.inner.prev()?;
+                self.retreat_before_key()?;
+                break;
+            }
+            self.inner.prev()?;
+        }
+        Ok(found)
     }
 }
 
@@ -361,6 +446,8 @@ mod tests {
     use aidb_test_data::Random;
 
     use super::*;
+    use crate::range_delete::{RangeDelete, value_of};
+    use crate::range_deletes::RangeDeletes;
     use std::collections::BTreeMap;
 
     /// Entries in a sorted vector.
@@ -370,6 +457,13 @@ mod tests {
     }
 
     impl Entries {
+        /// The entries of the current table.
+        fn table(&self) -> std::ops::Range<usize> {
+            let third = self.entries.len().div_ceil(3);
+            let start = self.at / third * third;
+            start..(start + third).min(self.entries.len())
+        }
+
         fn key_at(&self, at: usize) -> KeyRef<'_> {
             KeyRef::new(&self.entries[at].0, self.entries[at].1)
         }
@@ -412,6 +506,27 @@ mod tests {
         fn value(&self) -> &[u8] {
             &self.entries[self.at].2
         }
+        // As in a table, of which there are three.
+        fn is_among_older(&self, below: SequenceNumber) -> bool {
+            let entries = self.table().map(|at| self.entries[at].1);
+            entries.map(|trailer| trailer.sequence()).max() < Some(below)
+        }
+        fn pass_older(&mut self, _: SequenceNumber, end: Option<&[u8]>) -> Result<()> {
+            let table_end = self.table().end;
+            while self.at < table_end && end.is_none_or(|end| &*self.entries[self.at].0 < end) {
+                self.at += 1;
+            }
+            Ok(())
+        }
+        fn pass_older_back(&mut self, _: SequenceNumber, start: Option<&[u8]>) -> Result<()> {
+            let table = self.table();
+            while table.contains(&self.at)
+                && start.is_none_or(|start| start <= &*self.entries[self.at].0)
+            {
+                self.at = self.at.wrapping_sub(1);
+            }
+            Ok(())
+        }
         // It is known in some places, as in blocks.
         fn is_known_first_of_key(&self) -> bool {
             !self.at.is_multiple_of(3) && self.entries[self.at - 1].0 != self.entries[self.at].0
@@ -432,11 +547,24 @@ mod tests {
             let writes = 1 + random.below(60);
             let mut entries = Vec::new();
             let mut states = vec![BTreeMap::new()];
+            let mut ranges = Vec::new();
             for number in 1..=writes {
                 let key = vec![b'a' + random.below(keys) as u8];
-                let value = number.to_le_bytes().to_vec();
+                let mut value = number.to_le_bytes().to_vec();
                 let mut state = states.last().unwrap().clone();
-                let kind = if random.below(4) == 0 {
+                let kind = if seed % 2 == 1 && random.below(6) == 0 {
+                    let end = match random.below(3) {
+                        0 => None,
+                        more => Some(vec![key[0] + more as u8]),
+                    };
+                    let (flags, rest) = value_of(end.as_deref());
+                    value = [&flags, rest].concat();
+                    let sequence = SequenceNumber(number);
+                    let range = RangeDelete::of_entry(&key, sequence, &value).unwrap();
+                    state.retain(|key: &Vec<u8>, _| !range.covers(key));
+                    ranges.push(range);
+                    ValueKind::RangeDelete
+                } else if random.below(4) == 0 {
                     state.remove(&key);
                     ValueKind::Delete
                 } else {
@@ -447,12 +575,15 @@ mod tests {
                 states.push(state);
             }
             entries.sort_by(|a, b| KeyRef::new(&a.0, a.1).cmp(&KeyRef::new(&b.0, b.1)));
+            let ranges = Arc::new(RangeDeletes::of(ranges));
             for (number, state) in states.iter().enumerate() {
                 let inner = Entries {
                     entries: entries.clone(),
                     at: usize::MAX,
                 };
-                let mut iterator = VisibleIterator::new(inner, SequenceNumber(number as u64));
+                let sequence = SequenceNumber(number as u64);
+                let coverage = Coverage::of([Arc::clone(&ranges)].into_iter(), sequence);
+                let mut iterator = VisibleIterator::new(inner, sequence).with_coverage(coverage);
                 let mut expected: Option<Vec<u8>> = None;
                 for _ in 0..60 {
                     let target = vec![b'a' + random.below(keys + 1) as u8];

@@ -19,7 +19,7 @@ use super::node::{Cut, shared_bytes};
 use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
-use crate::key::{Trailer, eight_bytes};
+use crate::key::{Trailer, ValueKind, eight_bytes};
 use crate::memory;
 use crate::prefetch::prefetch;
 use crate::sync::Arc;
@@ -73,6 +73,10 @@ impl Loader {
             record: record.start().as_ptr(),
         });
         self.sum.add(kind, content, trailer.sequence());
+        if kind == ValueKind::RangeDelete {
+            (self.memtable).make_room_for_ranges(1, user_key.len() + value.len())?;
+            (self.memtable).add_range(user_key, trailer.sequence(), value)?;
+        }
         debug_assert!(
             self.waiting.len() as u64 == self.sum.entries(),
             "LOAD-1: every waiting entry is counted"
@@ -176,7 +180,7 @@ fn sort(waiting: &mut [Waiting]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{SequenceNumber, ValueKind};
+    use crate::key::SequenceNumber;
 
     /// Every entry of a memtable: key, number, value.
     fn entries(memtable: Arc<Memtable>) -> Vec<(Vec<u8>, u64, Vec<u8>)> {

@@ -24,6 +24,7 @@
 //! * `iter.rs`   iteration
 //! * `filter.rs` a Bloom filter of the keys
 //! * `load.rs`   bulk loading
+//! * `ranges.rs` the range deletes
 //!
 //! Elsewhere: when to seal and flush (`db/`), which entries a reader may see (`iterator/visible.rs`). Why this
 //! structure: docs/decisions/0005-memtable.md.
@@ -38,6 +39,7 @@ mod load;
 #[cfg(feature = "internals")]
 mod measured;
 mod node;
+mod ranges;
 mod spare_nodes;
 
 pub(crate) use chunk::SpareChunks;
@@ -51,9 +53,12 @@ use self::filter::Filter;
 use self::index::Index;
 pub(crate) use self::index::Room;
 use self::node::Cut;
+use self::ranges::Ranges;
 use crate::content::{Sum, key_hash};
 use crate::error::Result;
-use crate::key::{KeyRef, Trailer};
+use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::range_delete::RangeDelete;
+use crate::range_deletes::RangeDeletes;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,6 +76,9 @@ pub(crate) struct Memtable {
     terms: AtomicU64,
     entries: AtomicU64,
     tombstones: AtomicU64,
+    /// How many range deletes it holds, or is about to hold.
+    range_deletes: AtomicU64,
+    ranges: Ranges,
 }
 
 impl Memtable {
@@ -100,6 +108,8 @@ impl Memtable {
             terms: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
+            range_deletes: AtomicU64::new(0),
+            ranges: Ranges::new(),
         }
     }
 
@@ -133,16 +143,51 @@ impl Memtable {
         if sum.tombstones > 0 {
             self.tombstones.fetch_add(sum.tombstones, Ordering::Relaxed);
         }
+        if sum.range_deletes > 0 {
+            self.range_deletes
+                .fetch_add(sum.range_deletes, Ordering::Relaxed);
+        }
     }
 
     /// The announced sum. Once all inserts have returned, it is the sum of the memtable's entries (MEMTABLE-5).
     pub(crate) fn sum(&self) -> Sum {
         let tombstones = self.tombstones.load(Ordering::Relaxed);
+        let range_deletes = self.range_deletes.load(Ordering::Relaxed);
         Sum {
             terms: self.terms.load(Ordering::Relaxed),
-            puts: self.entries().wrapping_sub(tombstones),
+            puts: (self.entries())
+                .wrapping_sub(tombstones)
+                .wrapping_sub(range_deletes),
             tombstones,
+            range_deletes,
         }
+    }
+
+    /// Whether it has a range delete, or is about to have one. If the caller has loaded the published number before,
+    /// this includes every range delete up to that number.
+    #[inline]
+    pub(crate) fn has_range_deletes(&self) -> bool {
+        self.range_deletes.load(Ordering::Relaxed) > 0
+    }
+
+    /// Its range deletes; all up to a number that was published before this call (MEMTABLE-7).
+    #[cold]
+    pub(crate) fn range_deletes(&self) -> Option<Arc<RangeDeletes>> {
+        self.ranges.load()
+    }
+
+    /// Checks that there is memory for `count` more range deletes, whose keys have at most `key_bytes` bytes.
+    #[cold]
+    pub(crate) fn make_room_for_ranges(&self, count: usize, key_bytes: usize) -> Result<()> {
+        self.ranges.make_room(count, key_bytes)
+    }
+
+    /// Adds the range delete of an entry, for which there is memory.
+    #[cold]
+    fn add_range(&self, start: &[u8], number: SequenceNumber, value: &[u8]) -> Result<()> {
+        self.ranges
+            .add(&RangeDelete::of_entry(start, number, value)?);
+        Ok(())
     }
 
     /// Finds the place for the next entry of `user_key`, whose hash is `key_hash`, and prefetches that memory. The
@@ -183,6 +228,9 @@ impl Memtable {
             .insert(room, location.leaf, user_key, trailer, value)?;
         self.filter.add(location.bits);
         debug_assert!(self.filter.may_contain(location.bits), "MEMTABLE-4");
+        if trailer.kind() == Some(ValueKind::RangeDelete) {
+            self.add_range(user_key, trailer.sequence(), value)?;
+        }
         Ok(())
     }
 
@@ -212,7 +260,7 @@ impl Memtable {
 
     /// Bytes held, the index included (MEMTABLE-3). A few relaxed loads.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Memtable>() + self.index.memory() + self.filter.memory()
+        size_of::<Memtable>() + self.index.memory() + self.filter.memory() + self.ranges.memory()
     }
 
     /// How many entries were inserted or are about to be. Each version and each tombstone counts as one.

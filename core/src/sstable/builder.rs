@@ -24,6 +24,7 @@ use crate::env::File;
 use crate::error::{Error, Result};
 use crate::key::{KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer};
 use crate::memory::{self, KeptKey, Undecoded};
+use crate::range_delete::RangeDelete;
 use crate::sstable::block::{Damage, common_prefix};
 use crate::sstable::block_builder::BlockBuilder;
 use crate::sstable::filter::{self, Filter};
@@ -87,8 +88,10 @@ pub(crate) struct TableSummary {
     pub(crate) largest_sequence: SequenceNumber,
     pub(crate) raw_key_bytes: u64,
     pub(crate) raw_value_bytes: u64,
-    /// Entries whose key has a newer entry in the table.
+    /// Entries whose key has a newer entry in the table, without range deletes.
     pub(crate) older_versions: u64,
+    /// Its range deletes, in its order.
+    pub(crate) range_deletes: Vec<RangeDelete>,
     /// When it was made, in microseconds since 1970-01-01 UTC; 0 if not known.
     pub(crate) created_micros: u64,
 }
@@ -336,15 +339,16 @@ impl Builder {
             self.output.buffer.is_empty() && self.tally.facts.sum.entries() == self.entries,
             "TABLE-4, TABLE-10: the file is complete, and holds the added entries"
         );
-        let tally = self.tally;
+        let mut tally = self.tally;
         Ok(TableSummary {
+            range_deletes: tally.take_range_deletes(),
             file_size: self.output.written,
             largest: tally.largest()?,
             smallest_sequence: tally.facts.smallest_sequence,
             largest_sequence: tally.facts.largest_sequence,
             raw_key_bytes: tally.facts.key_bytes,
             raw_value_bytes: tally.facts.value_bytes,
-            older_versions: tally.facts.older_versions,
+            older_versions: tally.facts.older_versions - tally.facts.older_ranges,
             created_micros: self.created_micros,
             sum: tally.facts.sum,
             smallest: tally.smallest()?,
@@ -435,6 +439,7 @@ impl Builder {
         Properties {
             entries: tally.facts.sum.entries(),
             tombstones: tally.facts.sum.tombstones,
+            range_deletes: tally.facts.sum.range_deletes,
             data_blocks: self.index.count(),
             raw_key_bytes: tally.facts.key_bytes,
             raw_value_bytes: tally.facts.value_bytes,

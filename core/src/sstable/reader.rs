@@ -448,9 +448,15 @@ impl Table {
         &self.properties
     }
 
-    /// How many entries and tombstones it has according to its properties.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.properties.entries, self.properties.tombstones)
+    /// How many entries, tombstones and range deletes it has according to its properties.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
+        let Properties {
+            entries,
+            tombstones,
+            range_deletes,
+            ..
+        } = self.properties;
+        (entries, tombstones, range_deletes)
     }
 
     /// The sum of the terms of its entries according to its properties; `None` if it is of format version 1.

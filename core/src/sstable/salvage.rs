@@ -66,6 +66,7 @@ const SALVAGE: &str = "what a damaged table still has";
 pub(crate) struct Said {
     pub(crate) entries: u64,
     pub(crate) tombstones: u64,
+    pub(crate) range_deletes: u64,
     /// The sum of their terms; `None` for a table of format version 1.
     pub(crate) terms: Option<u64>,
 }
@@ -73,15 +74,31 @@ pub(crate) struct Said {
 impl Said {
     /// Whether this may be a statement about the entries `found`, which must be all entries of a table.
     pub(crate) fn agrees_with(&self, found: Sum) -> bool {
-        (self.entries, self.tombstones) == (found.entries(), found.tombstones)
+        (self.entries, self.tombstones, self.range_deletes)
+            == (found.entries(), found.tombstones, found.range_deletes)
             && self.terms.is_none_or(|terms| terms == found.terms)
     }
 }
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let puts = self.entries.saturating_sub(self.tombstones);
-        write!(f, "{puts} puts and {} deletes", self.tombstones)?;
+        let Said {
+            entries,
+            tombstones,
+            range_deletes,
+            ..
+        } = *self;
+        let puts = entries
+            .saturating_sub(tombstones)
+            .saturating_sub(range_deletes);
+        write!(f, "{puts} puts")?;
+        match range_deletes {
+            0 => write!(f, " and {tombstones} deletes")?,
+            _ => write!(
+                f,
+                ", {tombstones} deletes and {range_deletes} range deletes"
+            )?,
+        }
         match self.terms {
             Some(terms) => write!(f, " with sum {terms:016x}"),
             None => Ok(()),
@@ -272,6 +289,7 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
             said: properties.map(|properties| Said {
                 entries: properties.entries,
                 tombstones: properties.tombstones,
+                range_deletes: properties.range_deletes,
                 terms: properties.content_sum,
             }),
         })

@@ -10,8 +10,10 @@
 use std::cmp::Ordering;
 
 use crate::content::{Content, Sum};
-use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, Trailer};
-use crate::memory::{KeptKey, Undecoded};
+use crate::key::{KeyRef, SequenceNumber, TRAILER_BYTES, Trailer, ValueKind};
+use crate::memory::{self, KeptKey, Undecoded};
+use crate::range_delete::{RangeDelete, end_in};
+use crate::range_deletes::room_for;
 use crate::sstable::block::{
     ASTRAY, Damage, SHARED_AT_RESTART, SHARED_TOO_MUCH, Stored, StoredEntry, TOO_MUCH_TO_REBUILD,
 };
@@ -26,6 +28,12 @@ pub(super) const UNORDERED: Damage = Damage {
 pub(super) const UNKNOWN_KIND: Damage = Damage {
     at: 0,
     what: "an entry of an unknown kind",
+};
+
+/// A range delete whose value is not one (RANGE-1).
+const NO_RANGE: Damage = Damage {
+    at: 0,
+    what: "a range delete has an impossible end",
 };
 
 /// The name of its memory in errors.
@@ -45,6 +53,8 @@ pub(super) struct Tally {
     before_trailer: Option<Trailer>,
     first_user_key: KeptKey,
     first_trailer: Option<Trailer>,
+    /// The entries that are range deletes.
+    range_deletes: Vec<RangeDelete>,
 }
 
 /// The counts and sums.
@@ -56,6 +66,8 @@ pub(super) struct Facts {
     pub(super) value_bytes: u64,
     /// Entries whose key has a newer entry in the table.
     pub(super) older_versions: u64,
+    /// Those of them that are range deletes: no newer entry of their key makes them garbage.
+    pub(super) older_ranges: u64,
     /// The smallest sequence number; before the first block the largest possible one.
     pub(super) smallest_sequence: SequenceNumber,
     pub(super) largest_sequence: SequenceNumber,
@@ -83,9 +95,11 @@ impl Tally {
             .replace(self.last_user_key.bytes(), KEY)?;
         self.before_trailer = self.last_trailer;
         let before = self.facts;
+        let ranges_before = self.range_deletes.len();
         let outcome = self.walk(raw, visit);
         if outcome.is_err() {
             self.facts = before;
+            self.range_deletes.truncate(ranges_before);
             std::mem::swap(&mut self.last_user_key, &mut self.before_user_key);
             self.last_trailer = self.before_trailer;
         }
@@ -154,18 +168,13 @@ impl Tally {
             };
             let user_key = self.last_user_key.bytes();
             let content = Content::of(kind, user_key, entry.value);
-            let sequence = entry.trailer.sequence();
-            let facts = &mut self.facts;
-            facts.sum.add(kind, content, sequence);
-            facts.key_bytes += (user_key.len() + TRAILER_BYTES) as u64;
-            facts.value_bytes += entry.value.len() as u64;
-            match is_first_of_key {
-                true => facts.key_hashes = facts.key_hashes.wrapping_add(content.key_hash),
-                false => facts.older_versions += 1,
-            }
-            facts.smallest_sequence = facts.smallest_sequence.min(sequence);
-            facts.largest_sequence = facts.largest_sequence.max(sequence);
             let key = KeyRef::new(user_key, entry.trailer);
+            let bytes = (user_key.len(), entry.value.len());
+            let sequence = entry.trailer.sequence();
+            (self.facts).add(kind, content, sequence, bytes, is_first_of_key);
+            if kind == ValueKind::RangeDelete {
+                note_range(&mut self.range_deletes, key, entry.value, at)?;
+            }
             if at == 0 {
                 self.first_user_key.replace(key.user_key, KEY)?;
                 self.first_trailer = Some(key.trailer);
@@ -215,6 +224,11 @@ impl Tally {
         Ok(is_first_of_key)
     }
 
+    /// The entries that are range deletes, in order. Leaves none.
+    pub(super) fn take_range_deletes(&mut self) -> Vec<RangeDelete> {
+        std::mem::take(&mut self.range_deletes)
+    }
+
     /// The first entry's key, encoded; empty before the first block.
     pub(super) fn smallest(&self) -> crate::error::Result<Vec<u8>> {
         let smallest = key_of(&self.smallest_user_key, self.smallest_trailer);
@@ -228,9 +242,52 @@ impl Tally {
     }
 }
 
+/// Adds the range delete of an entry at `at`.
+#[cold]
+fn note_range(
+    ranges: &mut Vec<RangeDelete>,
+    key: KeyRef<'_>,
+    value: &[u8],
+    at: usize,
+) -> Result<(), Undecoded<Damage>> {
+    if end_in(key.user_key, value).is_err() {
+        return Err(NO_RANGE.at(at).into());
+    }
+    room_for(0, 1, key.user_key.len() + value.len())?;
+    let range = RangeDelete::of_entry(key.user_key, key.trailer.sequence(), value)?;
+    memory::push(ranges, range, KEY)?;
+    Ok(())
+}
+
 /// The internal key of these two parts; `None` before the first block.
 fn key_of(user_key: &KeptKey, trailer: Option<Trailer>) -> Option<KeyRef<'_>> {
     trailer.map(|trailer| KeyRef::new(user_key.bytes(), trailer))
+}
+
+impl Facts {
+    /// Adds an entry whose key and value have so many `bytes`.
+    #[inline(always)]
+    fn add(
+        &mut self,
+        kind: ValueKind,
+        content: Content,
+        sequence: SequenceNumber,
+        bytes: (usize, usize),
+        is_first_of_key: bool,
+    ) {
+        self.sum.add(kind, content, sequence);
+        self.key_bytes += (bytes.0 + TRAILER_BYTES) as u64;
+        self.value_bytes += bytes.1 as u64;
+        match is_first_of_key {
+            true => self.key_hashes = self.key_hashes.wrapping_add(content.key_hash),
+            false => {
+                self.older_versions += 1;
+                self.older_ranges += u64::from(kind == ValueKind::RangeDelete);
+            }
+        }
+        self.smallest_sequence = self.smallest_sequence.min(sequence);
+        self.largest_sequence = self.largest_sequence.max(sequence);
+    }
 }
 
 impl Default for Facts {
@@ -240,6 +297,7 @@ impl Default for Facts {
             key_bytes: 0,
             value_bytes: 0,
             older_versions: 0,
+            older_ranges: 0,
             smallest_sequence: SequenceNumber::MAX,
             largest_sequence: SequenceNumber(0),
             key_hashes: 0,

@@ -21,6 +21,7 @@ use crate::error::{ErrorKind, Result};
 use crate::inspect;
 use crate::iterator::InternalIterator;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::range_delete::RangeDelete;
 use crate::sstable::BlockCache;
 use crate::sync::Arc;
 
@@ -78,11 +79,16 @@ fn random_model_of(dice: &mut Random, count: usize, sizes: &Sizes) -> Model {
             sequence += 1 + dice.below(3);
             let kind = match dice.below(5) {
                 0 => ValueKind::Delete,
+                1 if dice.one_in(4) => ValueKind::RangeDelete,
                 _ => ValueKind::Put,
             };
             let value = match kind {
                 ValueKind::Put => dice.value_of(sizes),
                 ValueKind::Delete => Vec::new(),
+                ValueKind::RangeDelete => match dice.one_in(2) {
+                    true => vec![1],
+                    false => [&[0], &user_key[..user_key.len().min(1000)], &[0xff; 32]].concat(),
+                },
             };
             let key = KeyRef::new(&user_key, Trailer::new(SequenceNumber(sequence), kind));
             model.push((key.to_vec(), value));
@@ -1024,9 +1030,25 @@ fn a_table_says_what_its_entries_come_to() {
         let summary = build(&env, &path, &model, TableOptions::default());
         let table = open(&env, &path, summary.file_size, &cache).unwrap();
         let trailers = || model.iter().map(|(key, _)| key_of(key).trailer);
-        let tombstones = trailers().filter(|trailer| trailer.kind() == Some(ValueKind::Delete));
-        let counts = (model.len() as u64, tombstones.count() as u64);
+        let of_kind = |kind| {
+            let entries = trailers().filter(|trailer| trailer.kind() == Some(kind));
+            entries.count() as u64
+        };
+        let tombstones = of_kind(ValueKind::Delete);
+        let range_deletes = of_kind(ValueKind::RangeDelete);
+        let counts = (model.len() as u64, tombstones, range_deletes);
         assert_eq!(table.counts(), counts, "seed {seed}");
+        let entries = model.iter().map(|(key, value)| (key_of(key), value));
+        let ranges = entries.filter_map(|(key, value)| {
+            let is_range = key.trailer.kind() == Some(ValueKind::RangeDelete);
+            let number = key.trailer.sequence();
+            is_range.then(|| RangeDelete::of_entry(key.user_key, number, value).unwrap())
+        });
+        assert_eq!(
+            summary.range_deletes,
+            ranges.collect::<Vec<_>>(),
+            "seed {seed}"
+        );
         let mut sum = Sum::default();
         for (key, value) in &model {
             let KeyRef { user_key, trailer } = key_of(key);

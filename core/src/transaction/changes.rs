@@ -173,8 +173,13 @@ impl Window {
     }
 }
 
-/// How many bytes of the ring the keys of `batch` take; `None` if they are too many to keep.
+/// How many bytes of the ring the keys of `batch` take; `None` if they are too many to keep, as those of a range delete
+/// are.
 fn bytes_of(batch: &WriteBatch) -> Option<usize> {
+    if batch.range_deletes() > 0 {
+        return None;
+    }
+
     let heads = batch.len() * HEAD_BYTES;
     let mut bytes = heads;
     if heads <= MAX_BYTES_OF_ONE {

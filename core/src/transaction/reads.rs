@@ -7,7 +7,7 @@
 use crate::content::key_hash;
 use crate::error::Result;
 use crate::memory;
-use crate::transaction::Changes;
+use crate::transaction::{Changes, KeyRange};
 
 /// The name of its memory in errors.
 const READS: &str = "the reads of a transaction";
@@ -25,35 +25,6 @@ const MAX_RANGE_BYTES: usize = 1 << 20;
 
 /// The number of no walk: a range that was joined from several.
 const NO_WALK: u64 = 0;
-
-/// The keys from `start`, included, to `end`, excluded; `None`: no bound.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KeyRange {
-    pub(crate) start: Vec<u8>,
-    pub(crate) end: Option<Vec<u8>>,
-}
-
-impl KeyRange {
-    fn contains(&self, key: &[u8]) -> bool {
-        *self.start <= *key && self.end.as_ref().is_none_or(|end| *key < **end)
-    }
-
-    fn bytes(&self) -> usize {
-        self.start.len() + self.end.as_ref().map_or(0, Vec::len)
-    }
-
-    /// Lengthens it to the end of `other`, which starts at or after it.
-    fn join(&mut self, other: KeyRange) {
-        debug_assert!(
-            self.start <= other.start,
-            "READSET-2: sorted by their starts"
-        );
-        self.end = match (self.end.take(), other.end) {
-            (Some(own), Some(other)) => Some(own.max(other)),
-            _ => None,
-        };
-    }
-}
 
 /// See the head of the file.
 #[derive(Default)]
@@ -174,7 +145,7 @@ impl Reads {
         self.ranges
             .sort_unstable_by(|(_, one), (_, other)| one.start.cmp(&other.start));
         self.ranges.dedup_by(|(_, next), (walk, range)| {
-            let touch = range.end.as_ref().is_none_or(|end| next.start <= *end);
+            let touch = range.touches(next);
             if touch {
                 range.join(std::mem::take(next));
                 *walk = NO_WALK;

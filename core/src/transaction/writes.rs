@@ -1,7 +1,7 @@
 //! `Writes`: the writes of a transaction that is not committed.
 //!
-//! * WRITES-1  For each key it has the last write only. The order of writes to different keys does not matter, because
-//!             all of them are committed together.
+//! * WRITES-1  For each key it has the last write only, and a range delete removes the earlier writes of its keys. So
+//!             the order does not matter, as long as the range deletes come first: all are committed together.
 //! * WRITES-2  After [`Writes::undo_to`] a mark every key has the write that it had when the mark was made, or none.
 
 use std::borrow::Borrow;
@@ -13,6 +13,7 @@ use crate::batch::WriteBatch;
 use crate::error::Result;
 use crate::memory;
 use crate::sync::Arc;
+use crate::transaction::KeyRange;
 
 /// The name of its memory in errors.
 const WRITES: &str = "the writes of a transaction";
@@ -93,11 +94,21 @@ pub(crate) struct Writes {
     last: BTreeMap<Bytes, Written>,
     /// Bytes of all keys and values in `last`.
     bytes: usize,
+    /// All keys that range deletes delete: disjoint, ascending.
+    deleted: Arc<Vec<KeyRange>>,
 }
 
-/// What undoes the changes since the oldest mark, oldest first: a key and the write that it had before, if any.
+/// What undoes the changes since the oldest mark, oldest first.
 #[derive(Default)]
-pub(crate) struct Undo(Vec<(Bytes, Option<Written>)>);
+pub(crate) struct Undo(Vec<Change>);
+
+/// What there was before a change.
+enum Change {
+    /// The write of a key, if it had one.
+    Write(Bytes, Option<Written>),
+    /// The ranges that were deleted.
+    Deleted(Arc<Vec<KeyRange>>),
+}
 
 fn value_length(written: &Written) -> usize {
     written.as_ref().map_or(0, |value| value.len())
@@ -120,10 +131,61 @@ impl Writes {
         let value = value.map(Bytes::of).transpose()?;
         if let Some(Undo(changes)) = undo {
             let before = self.last.get(&key).cloned();
-            memory::push(changes, (key.clone(), before), WRITES)?;
+            memory::push(changes, Change::Write(key.clone(), before), WRITES)?;
         }
         self.set(key, Some(value));
         Ok(())
+    }
+
+    /// Records a range delete: of `[start, end)`, which has a key. With `undo` the change can be undone.
+    pub(crate) fn delete_range(
+        &mut self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        undo: Option<&mut Undo>,
+    ) -> Result<()> {
+        memory::room_ahead(WRITE_PIECES, WRITES)?;
+        let mut all = memory::copy_of(&self.deleted, WRITES)?;
+        let range = KeyRange {
+            start: memory::copy_of(start, WRITES)?,
+            end: end.map(|end| memory::copy_of(end, WRITES)).transpose()?,
+        };
+        memory::reserve(&mut all, 1, WRITES)?;
+        let place = all.partition_point(|other| other.start <= range.start);
+        all.insert(place, range);
+        all.dedup_by(|next, range| {
+            let touches = range.touches(next);
+            if touches {
+                range.join(std::mem::take(next));
+            }
+            touches
+        });
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.last.range::<[u8], _>((Bound::Included(start), end));
+        let inside = memory::collect(range.map(|(key, _)| key.clone()), WRITES)?;
+        let mut passing = Vec::new();
+        let changes = undo.map_or(&mut passing, |Undo(changes)| changes);
+        memory::reserve(changes, inside.len() + 1, WRITES)?;
+        for key in inside {
+            let before = self.last.get(&key).cloned();
+            changes.push(Change::Write(key.clone(), before));
+            self.set(key, None);
+        }
+        let before = std::mem::replace(&mut self.deleted, Arc::new(all));
+        changes.push(Change::Deleted(before));
+        debug_assert!(
+            self.deleted
+                .is_sorted_by(|range, next| !range.touches(next) && range.start < next.start),
+            "WRITES-1: deleted ranges are disjoint"
+        );
+        Ok(())
+    }
+
+    /// The deleted range that `key` is in.
+    pub(crate) fn deleted_range_of(&self, key: &[u8]) -> Option<&KeyRange> {
+        let after = self.deleted.partition_point(|range| *range.start <= *key);
+        let last = &self.deleted[after.checked_sub(1)?];
+        last.contains(key).then_some(last)
     }
 
     /// Gives `key` this write, or none.
@@ -158,16 +220,21 @@ impl Writes {
             "WRITES-2: no change from before the mark is missing"
         );
         while undo.0.len() > mark.changes
-            && let Some((key, before)) = undo.0.pop()
+            && let Some(change) = undo.0.pop()
         {
-            self.set(key, before);
+            match change {
+                Change::Write(key, before) => self.set(key, before),
+                Change::Deleted(before) => self.deleted = before,
+            }
         }
     }
 
     /// The last write to `key`: `Some(None)` is a delete.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        let written = self.last.get(key)?;
-        Some(written.as_ref().map(|value| &**value))
+        match self.last.get(key) {
+            Some(written) => Some(written.as_ref().map(|value| &**value)),
+            None => self.deleted_range_of(key).map(|_| None),
+        }
     }
 
     /// The first written key within the bounds, with its write.
@@ -182,23 +249,27 @@ impl Writes {
         range.next_back().map(shown)
     }
 
-    /// How many keys are written.
+    /// How many operations it is.
     pub(crate) fn len(&self) -> usize {
-        self.last.len()
+        self.last.len() + self.deleted.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.last.is_empty()
+        self.last.is_empty() && self.deleted.is_empty()
     }
 
-    /// Bytes of the written keys and values.
+    /// Bytes of the written keys and values, and of the bounds of deleted ranges.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        let deleted: usize = self.deleted.iter().map(KeyRange::bytes).sum();
+        self.bytes + deleted
     }
 
-    /// All of it as one batch, in the order of the keys.
+    /// All of it as one batch: the range deletes, then the writes, each in the order of the keys (WRITES-1).
     pub(crate) fn to_batch(&self) -> Result<WriteBatch> {
-        let mut batch = WriteBatch::with_room(self.len(), self.bytes)?;
+        let mut batch = WriteBatch::with_room(self.len(), self.bytes() + self.deleted.len())?;
+        for range in &*self.deleted {
+            batch.delete_range(Some(&range.start), range.end.as_deref())?;
+        }
         for (key, value) in self.last.iter().map(shown) {
             match value {
                 Some(value) => batch.put(key, value)?,

@@ -10,6 +10,8 @@ use super::file::{FileMeta, ObsoleteFiles};
 use super::{Level, Version};
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
+use crate::memory;
+use crate::range_deletes::{RangeDeletes, room_for};
 use crate::sync::Arc;
 
 /// No version has more bytes or entries (VERSION-5). So sums over its tables, and what a process adds to them, cannot
@@ -37,6 +39,8 @@ pub(crate) struct Builder<'a> {
     /// The files of each touched level.
     levels: [Option<HashMap<FileNumber, Arc<FileMeta>>>; LEVELS],
     removed: HashMap<FileNumber, Arc<FileMeta>>,
+    /// Whether a table with range deletes was added or removed.
+    changes_ranges: bool,
     obsolete: Arc<ObsoleteFiles>,
 }
 
@@ -47,6 +51,7 @@ impl<'a> Builder<'a> {
             base,
             levels: std::array::from_fn(|_| None),
             removed: HashMap::new(),
+            changes_ranges: false,
             obsolete,
         }
     }
@@ -65,6 +70,7 @@ impl<'a> Builder<'a> {
                 let what = format!("an edit removes table {number}, not in level {level}");
                 Error::internal(what)
             })?;
+            self.changes_ranges |= !file.range_deletes.is_empty();
             self.removed.insert(number, file);
         }
         for (level, info) in &edit.added {
@@ -76,6 +82,7 @@ impl<'a> Builder<'a> {
                 }
                 None => FileMeta::new(info.clone(), self.obsolete.clone()),
             };
+            self.changes_ranges |= !info.range_deletes.is_empty();
             if self.level(*level).insert(info.number, file).is_some() {
                 let what = format!("an edit adds table {} again", info.number);
                 return Err(Error::internal(what));
@@ -103,7 +110,22 @@ impl<'a> Builder<'a> {
             }
             *level = Arc::new(Level::new(files));
         }
-        let version = Version { levels };
+        let range_deletes = match self.changes_ranges {
+            true => ranges_of(&levels)?,
+            false => self.base.range_deletes.clone(),
+        };
+        let version = Version {
+            levels,
+            range_deletes,
+        };
+        debug_assert!(
+            (version.range_deletes()).map_or(0, |ranges| ranges.len())
+                == version
+                    .all_files()
+                    .map(|(_, file)| file.range_deletes.len())
+                    .sum::<usize>(),
+            "VERSION-6: those of all tables"
+        );
         debug_assert!(
             version.files(0).is_sorted_by(|newer, older| {
                 (newer.largest_sequence, newer.number) > (older.largest_sequence, older.number)
@@ -125,6 +147,19 @@ impl<'a> Builder<'a> {
         }
         Ok((version, self.removed.into_values().collect()))
     }
+}
+
+/// The range deletes of all tables (VERSION-6).
+fn ranges_of(levels: &[Arc<Level>]) -> Result<Option<Arc<RangeDeletes>>> {
+    let files = || levels.iter().flat_map(|level| level.files());
+    let all = || files().flat_map(|file| file.range_deletes.iter());
+    let count = all().count();
+    if count == 0 {
+        return Ok(None);
+    }
+    room_for(0, count, 0)?;
+    let ranges = memory::collect(all().cloned(), "range deletes")?;
+    Ok(Some(Arc::new(RangeDeletes::of(ranges))))
 }
 
 /// VERSION-2.

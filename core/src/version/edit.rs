@@ -347,18 +347,15 @@ mod tests {
     #[test]
     fn features_are_encoded_first_and_an_unknown_one_explains_an_unknown_field() {
         let mut edit = full();
-        edit.features = Features::named(&["merge", "range-delete"]);
+        edit.features = Features::named(&["merge", "expiry"]);
         let mut encoded = encode(&edit);
-        assert_eq!(encoded[..7], *b"\x0c\x05merge");
+        assert_eq!(encoded[..15], *b"\x0c\x06expiry\x0c\x05merge");
         assert_eq!(VersionEdit::decode(&encoded).unwrap(), edit);
         encoded.extend_from_slice(&[LAST_TAG as u8 + 1, 0]);
         let error = VersionEdit::decode(&encoded).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let message = error.message();
-        assert!(
-            message.contains("\"merge\" and \"range-delete\""),
-            "{error}"
-        );
+        assert!(message.contains("\"expiry\" and \"merge\""), "{error}");
         // With known features it is the field that is named.
         edit.features = Features::known_to_tests();
         let mut encoded = encode(&edit);

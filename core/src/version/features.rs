@@ -14,10 +14,12 @@ use super::field::bytes;
 use crate::coding::{put_length_prefixed, put_varint};
 use crate::error::{Error, Result};
 
-/// The features that this build knows. Unit tests have one of their own, because nothing else needs one yet.
+/// The feature of a database with range deletes, or whose logs may have some.
+const RANGE_DELETE: &str = "range-delete";
+/// The features that this build knows. Unit tests have one more of their own.
 const KNOWN: &[&str] = match cfg!(test) {
-    true => &["known-to-tests"],
-    false => &[],
+    true => &["known-to-tests", RANGE_DELETE],
+    false => &[RANGE_DELETE],
 };
 
 /// The longest name, in bytes.
@@ -40,6 +42,11 @@ impl Features {
     #[cfg(test)]
     pub(crate) fn known_to_tests() -> Features {
         Features::named(KNOWN)
+    }
+
+    /// The feature that a database with range deletes needs.
+    pub(crate) fn of_range_deletes() -> Features {
+        Features([RANGE_DELETE.to_owned()].into())
     }
 
     /// The names, in order.

@@ -1,6 +1,8 @@
 //! Walks some tables of a level as one run, opening each when it is reached.
 //!
 //! * LEVEL-1  At most one table is open at a time, and only while a seek or a step is in it.
+//! * LEVEL-3  When it passes deleted entries, it passes only tables whose entries are all older than the range delete:
+//!            whole ones within the range, and the part of another.
 //! * LEVEL-2  `current` is valid whenever it is set: at the end of a table the iterator leaves it at once.
 
 use std::ops::Range;
@@ -9,7 +11,7 @@ use super::{FileMeta, Level, Version};
 use crate::cache::TableCache;
 use crate::error::Result;
 use crate::iterator::{InternalIterator, step_over_key};
-use crate::key::{KeyRef, SequenceNumber};
+use crate::key::{KeyRef, SequenceNumber, Trailer};
 use crate::sstable::{KeptBlock, Span, TableIterator};
 use crate::sync::Arc;
 
@@ -175,6 +177,14 @@ impl LevelIterator {
         iterator.keep_entry()
     }
 
+    /// The smallest sequence number in the current table. Requires `valid`.
+    pub(crate) fn smallest_sequence(&self) -> SequenceNumber {
+        let current = self.current.as_ref();
+        current.map_or(SequenceNumber(0), |(index, _)| {
+            self.level.files[*index].smallest_sequence
+        })
+    }
+
     fn standing(&self) -> &TableIterator {
         &self.current.as_ref().expect("the caller checked valid").1
     }
@@ -277,6 +287,61 @@ impl InternalIterator for LevelIterator {
                 Err(error)
             }
         }
+    }
+
+    fn is_among_older(&self, below: SequenceNumber) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|(index, _)| self.level.files[*index].largest_sequence < below)
+    }
+
+    fn pass_older(&mut self, below: SequenceNumber, end: Option<&[u8]>) -> Result<()> {
+        debug_assert!(self.is_among_older(below), "LEVEL-3");
+        let first = self
+            .current
+            .as_ref()
+            .map_or(self.range.end, |(index, _)| *index);
+        for index in first..self.range.end {
+            let file = &self.level.files[index];
+            if file.largest_sequence >= below {
+                return self.enter_forward(index);
+            }
+            if let Some(end) = end
+                && end <= file.largest_key().user_key
+            {
+                let target = KeyRef::new(end, Trailer::NEWEST);
+                return match self.enter(index, |iterator| iterator.seek(target))? {
+                    true => Ok(()),
+                    false => self.enter_forward(index + 1),
+                };
+            }
+        }
+        self.current = None;
+        Ok(())
+    }
+
+    fn pass_older_back(&mut self, below: SequenceNumber, start: Option<&[u8]>) -> Result<()> {
+        debug_assert!(self.is_among_older(below), "LEVEL-3");
+        let after = self
+            .current
+            .as_ref()
+            .map_or(self.range.start, |(index, _)| *index + 1);
+        for index in (self.range.start..after).rev() {
+            let file = &self.level.files[index];
+            if file.largest_sequence >= below {
+                return self.enter_backward(index + 1);
+            }
+            if let Some(start) = start
+                && file.smallest_key().user_key < start
+            {
+                let target = KeyRef::new(start, Trailer::NEWEST);
+                return match self.enter(index, |iterator| iterator.seek_for_prev(target))? {
+                    true => Ok(()),
+                    false => self.enter_backward(index),
+                };
+            }
+        }
+        self.current = None;
+        Ok(())
     }
 
     #[inline]

@@ -8,6 +8,7 @@
 //!              all versions of a key within a level are in one table.
 //! * VERSION-3  For one user key, every entry in a level is newer than every entry in any deeper level.
 //! * VERSION-4  A file is in a version at most once.
+//! * VERSION-6  `range_deletes` has those of all tables, and no others.
 //! * VERSION-5  The sum of the bytes of all its tables is at most 2^63 - 1, and so is the sum of their entries.
 //!
 //! VERSION-1, VERSION-2, VERSION-4 and VERSION-5 are checked whenever an edit is applied, also at recovery; the
@@ -50,6 +51,7 @@ use crate::cache::TableCache;
 use crate::content::Sum;
 use crate::error::Result;
 use crate::key::{FileNumber, SequenceNumber, Trailer};
+use crate::range_deletes::RangeDeletes;
 use crate::sstable::{Pending, Sought, Table, TableEntry, TableValue};
 use crate::sync::Arc;
 
@@ -95,7 +97,7 @@ pub(crate) struct Level {
     /// file.
     prefixes: Vec<u64>,
     bytes: u64,
-    /// Whether any table has tombstones or older versions.
+    /// Whether any table has tombstones, range deletes or older versions.
     has_reclaimable: bool,
 }
 
@@ -110,8 +112,7 @@ impl Level {
             bytes: files
                 .iter()
                 .fold(0, |sum, file| file.size.saturating_add(sum)),
-            has_reclaimable: (files.iter())
-                .any(|file| file.tombstones > 0 || file.older_versions() > 0),
+            has_reclaimable: files.iter().any(|file| file.has_reclaimable()),
             files,
         }
     }
@@ -196,6 +197,8 @@ impl<'a> OpenTables<'a> {
 /// The live tables at one moment; never changes. Another version shares the unchanged levels, so it is cheap to make.
 pub(crate) struct Version {
     levels: [Arc<Level>; LEVELS],
+    /// VERSION-6; `None` if there are none.
+    range_deletes: Option<Arc<RangeDeletes>>,
 }
 
 impl Version {
@@ -203,7 +206,14 @@ impl Version {
     pub(crate) fn empty() -> Version {
         Version {
             levels: std::array::from_fn(|_| Arc::default()),
+            range_deletes: None,
         }
+    }
+
+    /// The range deletes of all tables; `None` if there are none.
+    #[inline]
+    pub(crate) fn range_deletes(&self) -> Option<&Arc<RangeDeletes>> {
+        self.range_deletes.as_ref()
     }
 
     /// The tables of `level`, in the order of VERSION-1 or VERSION-2.
@@ -226,6 +236,7 @@ impl Version {
         };
         Version {
             levels: self.levels.each_ref().map(reversed),
+            range_deletes: self.range_deletes.clone(),
         }
     }
 
@@ -252,7 +263,7 @@ impl Version {
         self.levels[level].bytes
     }
 
-    /// Whether any table has tombstones, or several versions of a key.
+    /// Whether any table has tombstones, range deletes, or several versions of a key.
     pub(crate) fn has_reclaimable(&self) -> bool {
         self.levels.iter().any(|level| level.has_reclaimable)
     }

@@ -131,8 +131,9 @@ impl VersionSet {
         dir: &Path,
         tables: Vec<(usize, TableInfo)>,
         last_sequence: SequenceNumber,
-        features: Features,
+        mut features: Features,
     ) -> Result<()> {
+        name_features_of(&tables, &mut features);
         debug_assert!(
             tables
                 .iter()
@@ -268,6 +269,7 @@ impl VersionSet {
         }
         let largest = edit.added.iter().map(|(_, table)| table.largest_sequence);
         edit.last_sequence = largest.chain(edit.last_sequence).max();
+        name_features_of(&edit.added, &mut edit.features);
         let applied = self.current.apply(&edit, &self.obsolete);
         let balanced = applied.and_then(|(version, removed)| {
             check_balance(&self.current, &version, gained)?;
@@ -598,9 +600,8 @@ fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
     due += gained;
     // For a table of format version 1 only counts are known.
     let is_known = before.is_known && after.is_known;
-    if (due.puts, due.tombstones) == (after.sum.puts, after.sum.tombstones)
-        && (!is_known || due.terms == after.sum.terms)
-    {
+    let counts = |sum: Sum| (sum.puts, sum.tombstones, sum.range_deletes);
+    if counts(due) == counts(after.sum) && (!is_known || due.terms == after.sum.terms) {
         return Ok(());
     }
     Err(Error::unaccounted(format!(
@@ -622,6 +623,14 @@ pub(crate) fn gain_of(edit: &VersionEdit, version: &Version) -> Sum {
         gained = gained - found.filter_map(|file| file.content()).sum();
     }
     gained
+}
+
+/// Adds the features that `tables` need (FEATURE-1).
+fn name_features_of(tables: &[(usize, TableInfo)], features: &mut Features) {
+    let has_ranges = |(_, table): &(usize, TableInfo)| !table.range_deletes.is_empty();
+    if tables.iter().any(has_ranges) {
+        features.add(&Features::of_range_deletes());
+    }
 }
 
 /// A random id for a new database.

@@ -6,6 +6,9 @@
 //! * EDIT-2  Decoded facts are possible: bounds with a trailer and within a key's limits, bounds and sequence numbers
 //!           in order, counts that a table can have.
 //!
+//! * SWEPT-1  A compaction notes up to which number it knew all range deletes and no reader was before them: it has
+//!            dropped what they cover. Nothing comes into a table later.
+//!
 //! Elsewhere: the edit that adds the table (`edit.rs`), and shorter bounds for long keys (`bounds.rs`).
 
 use super::field::{bytes, once, varint};
@@ -14,14 +17,21 @@ use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, SequenceNumber};
 use crate::memory;
+use crate::range_delete::RangeDelete;
+use crate::range_deletes::room_for;
 use crate::sstable::TableSummary;
+use crate::sync::Arc;
 
 /// In the tail of an added table.
 const TAIL_CONTENT_SUM: u64 = 1;
 const TAIL_SHORTENED: u64 = 2;
-const LAST_TAIL: u64 = TAIL_SHORTENED;
+/// Its range deletes, without which a reader would show what they delete.
+const TAIL_RANGE_DELETES: u64 = 3;
+const LAST_TAIL: u64 = TAIL_RANGE_DELETES;
 /// Skippable, because a build that does not know it only starts fewer compactions.
 const TAIL_RECLAIMABLE: u64 = FIRST_SKIPPABLE;
+/// Skippable, because a build that does not know it only keeps range deletes for longer.
+const TAIL_SWEPT: u64 = FIRST_SKIPPABLE + 1;
 
 /// In the field [`TAIL_SHORTENED`].
 const SMALLEST_IS_SHORTENED: u8 = 1;
@@ -80,10 +90,14 @@ pub(crate) struct TableInfo {
     pub(crate) entries: u64,
     /// Entries that are tombstones.
     pub(crate) tombstones: u64,
+    /// Entries that are range deletes, in the order of the table.
+    pub(crate) range_deletes: Arc<[RangeDelete]>,
     /// The sum of the terms of its entries (`content.rs`); `None` if a build of format version 1 wrote it.
     pub(crate) content_sum: Option<u64>,
-    /// Set for a table that has tombstones or older versions, unless an earlier build wrote it.
+    /// Set for a table that has tombstones, range deletes or older versions, unless an earlier build wrote it.
     pub(crate) reclaimable: Option<Reclaimable>,
+    /// It has no entry that a range delete with this number or a smaller one covers (SWEPT-1). 0 if not known.
+    pub(crate) swept: SequenceNumber,
 }
 
 impl TableInfo {
@@ -101,16 +115,33 @@ impl TableInfo {
             entries: table.sum.entries(),
             tombstones: table.sum.tombstones,
             content_sum: Some(table.sum.terms),
-            reclaimable: (table.sum.tombstones + table.older_versions > 0).then_some(Reclaimable {
+            reclaimable: (table.sum.tombstones + table.sum.range_deletes + table.older_versions
+                > 0)
+            .then_some(Reclaimable {
                 older_versions: table.older_versions,
                 created_micros: table.created_micros,
             }),
+            range_deletes: Arc::from(table.range_deletes),
+            swept: SequenceNumber(0),
         }
     }
 
     /// Entries whose key has a newer entry in the table; 0 if that is not known.
     pub(crate) fn older_versions(&self) -> u64 {
         self.reclaimable.map_or(0, |found| found.older_versions)
+    }
+
+    /// Whether it has tombstones, range deletes, or entries whose key has a newer entry in it.
+    pub(crate) fn has_reclaimable(&self) -> bool {
+        self.tombstones > 0 || !self.range_deletes.is_empty() || self.older_versions() > 0
+    }
+
+    /// Whether it may have an entry that the range delete covers.
+    pub(crate) fn may_be_covered_by(&self, range: &RangeDelete) -> bool {
+        let (first, last) = (self.smallest_key(), self.largest_key());
+        self.smallest_sequence < range.number
+            && self.swept < range.number
+            && range.meets(first.user_key, last.user_key)
     }
 
     /// The sum of its entries, if known.
@@ -125,8 +156,11 @@ impl TableInfo {
     pub(crate) fn counts(&self) -> Sum {
         Sum {
             terms: 0,
-            puts: self.entries.saturating_sub(self.tombstones),
+            puts: (self.entries)
+                .saturating_sub(self.tombstones)
+                .saturating_sub(self.range_deletes.len() as u64),
             tombstones: self.tombstones,
+            range_deletes: self.range_deletes.len() as u64,
         }
     }
 
@@ -147,6 +181,7 @@ impl TableInfo {
             shortened: self.shortened,
             content_sum: self.content_sum.and(found.content_sum),
             reclaimable: self.reclaimable.and(found.reclaimable),
+            swept: self.swept,
             ..found.clone()
         };
         *self == found
@@ -203,6 +238,10 @@ impl TableInfo {
             put_varint(&mut tail, TAIL_SHORTENED);
             put_length_prefixed(&mut tail, &[self.shortened.bits()]);
         }
+        if !self.range_deletes.is_empty() {
+            put_varint(&mut tail, TAIL_RANGE_DELETES);
+            put_length_prefixed(&mut tail, &self.encoded_range_deletes());
+        }
         if let Some(found) = self.reclaimable {
             let mut content = Vec::new();
             put_varint(&mut content, found.older_versions);
@@ -210,7 +249,48 @@ impl TableInfo {
             put_varint(&mut tail, TAIL_RECLAIMABLE);
             put_length_prefixed(&mut tail, &content);
         }
+        if self.swept > SequenceNumber(0) {
+            let mut content = Vec::new();
+            put_varint(&mut content, self.swept.0);
+            put_varint(&mut tail, TAIL_SWEPT);
+            put_length_prefixed(&mut tail, &content);
+        }
         tail
+    }
+
+    fn encoded_range_deletes(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        put_varint(&mut content, self.range_deletes.len() as u64);
+        for range in &*self.range_deletes {
+            let (flags, rest) = range.value();
+            put_length_prefixed(&mut content, &range.start);
+            put_length_prefixed(&mut content, &[&flags, rest].concat());
+            put_varint(&mut content, range.number.0);
+        }
+        content
+    }
+
+    /// Reads the content of the field [`TAIL_RANGE_DELETES`].
+    fn decode_range_deletes(&mut self, mut content: &[u8]) -> Result<()> {
+        let count = varint(&mut content)?;
+        let mut ranges = Vec::new();
+        room_for(0, 0, content.len())?;
+        for _ in 0..count {
+            let (start, value) = (bytes(&mut content)?, bytes(&mut content)?);
+            let number = SequenceNumber(varint(&mut content)?);
+            let range = RangeDelete::of_entry(start, number, value)?;
+            memory::push(&mut ranges, range, INFO)?;
+        }
+        let is_in_order = ranges.is_sorted_by(|one: &RangeDelete, next| {
+            (&one.start, next.number) < (&next.start, one.number)
+        });
+        if !content.is_empty() || count == 0 || !is_in_order || !self.range_deletes.is_empty() {
+            return Err(Error::internal(
+                "the range deletes of an added table are impossible",
+            ));
+        }
+        self.range_deletes = Arc::from(ranges);
+        Ok(())
     }
 
     /// Decodes the facts at the front of `input`. `has_tail`: whether the content sum is known.
@@ -226,8 +306,10 @@ impl TableInfo {
             largest_sequence: SequenceNumber(varint(input)?),
             entries: varint(input)?,
             tombstones: varint(input)?,
+            range_deletes: Arc::default(),
             content_sum: None,
             reclaimable: None,
+            swept: SequenceNumber(0),
         };
         if has_tail {
             table.decode_tail(bytes(input)?)?;
@@ -259,6 +341,7 @@ impl TableInfo {
                         Error::internal("an added table does not say which bounds are shortened")
                     })?;
                 }
+                TAIL_RANGE_DELETES => self.decode_range_deletes(content)?,
                 TAIL_RECLAIMABLE => {
                     let mut content = content;
                     let reclaimable = Reclaimable {
@@ -269,6 +352,17 @@ impl TableInfo {
                         return Err(Error::internal("a field of an added table is too long"));
                     }
                     once(&mut self.reclaimable, reclaimable)?;
+                }
+                TAIL_SWEPT => {
+                    let mut content = content;
+                    let swept = SequenceNumber(varint(&mut content)?);
+                    if !content.is_empty()
+                        || swept == SequenceNumber(0)
+                        || swept > SequenceNumber::MAX
+                    {
+                        return Err(Error::internal("how far a table was swept is impossible"));
+                    }
+                    self.swept = swept;
                 }
                 tag if tag >= FIRST_SKIPPABLE => {}
                 _ => {
@@ -304,7 +398,19 @@ impl TableInfo {
         {
             return fault("its sequence numbers are in the wrong order");
         }
-        let most = self.tombstones.max(self.older_versions());
+        let ranges = &*self.range_deletes;
+        let is_astray = |range: &RangeDelete| {
+            let numbers = self.smallest_sequence..=self.largest_sequence;
+            range.start.len() > MAX_KEY_BYTES
+                || *range.start < *smallest.user_key
+                || *range.start > *largest.user_key
+                || !numbers.contains(&range.number)
+        };
+        if ranges.iter().any(is_astray) {
+            return fault("it cannot have its range deletes");
+        }
+        let deletes = self.tombstones.saturating_add(ranges.len() as u64);
+        let most = deletes.max(self.older_versions());
         if most > self.entries || self.entries == 0 || self.number.0 == 0 {
             return fault("its counts are impossible");
         }

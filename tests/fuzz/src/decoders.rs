@@ -91,6 +91,10 @@ pub fn batch(encoded: &[u8]) -> Result<()> {
         match operation.kind {
             ValueKind::Put => again.put(operation.key, operation.value)?,
             ValueKind::Delete => again.delete(operation.key)?,
+            ValueKind::RangeDelete => {
+                let end = inspect::range_end(operation.key, operation.value)?;
+                again.delete_range(Some(operation.key), end)?;
+            }
             kind => panic!("an operation of kind {kind:?}"),
         }
     }

@@ -47,7 +47,7 @@ impl Large {
                 fill: fills[1],
                 ..drawer.content()
             };
-            (drawer.random.key_of(key, fills[0]), Some(content))
+            Entry::Put(drawer.random.key_of(key, fills[0]), content)
         };
         let (value, key) = (entry(20, value), entry(key, 100));
         Large {
@@ -164,7 +164,10 @@ impl Marked {
                 Some(0) => entries.push(large.value.clone()),
                 Some(BEFORE_LARGE_KEY) => entries.push(large.key.clone()),
                 Some(BEFORE_THEY_GO) => {
-                    entries.extend([&large.value, &large.key].map(|(key, _)| (key.clone(), None)));
+                    let keys = [&large.value, &large.key]
+                        .into_iter()
+                        .filter_map(Entry::key);
+                    entries.extend(keys.map(|key| Entry::Delete(key.to_vec())));
                     // So that no more files become large than necessary.
                     let held = std::mem::take(&mut self.snapshots);
                     self.due
@@ -176,9 +179,10 @@ impl Marked {
             }
         }
         for _ in 0..count {
-            let key = drawer.key();
-            let put = !drawer.random.one_in(4);
-            entries.push((key, put.then(|| drawer.content())));
+            entries.push(match drawer.random.below(24) {
+                0..=1 => drawer.range_entry(),
+                dice => Entry::new(drawer.key(), (dice % 4 > 0).then(|| drawer.content())),
+            });
         }
         drawer.tag += 1;
         let mark = Content {
@@ -186,7 +190,7 @@ impl Marked {
             fill: Fill::Constant,
             tag: drawer.tag,
         };
-        entries.push((MARK.to_vec(), Some(mark)));
+        entries.push(Entry::Put(MARK.to_vec(), mark));
         Operation::Batch { entries, sync }
     }
 }

@@ -17,7 +17,7 @@ pub use compare::{contents, difference, get_differs, gets_differ, holds};
 pub use marked::{MAX_SHORT_KEY, Marked};
 pub use operation::{
     Content, Dealt, End, Entry, FaultPlan, Flavour, History, MARK, MAX_SMALL, Move, NAMES,
-    Operation, Step, apply, batch_of, calls, deck, seed_of, whole_deal,
+    Operation, Step, apply, batch_of, calls, deck, operations, seed_of, whole_deal,
 };
 pub use possible::{Possible, State, mark_of};
 pub use run::{

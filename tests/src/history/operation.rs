@@ -37,16 +37,109 @@ impl Content {
 /// The key of the mark of a marked history, after all other keys: each write puts a unique content there.
 pub const MARK: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xff#";
 
-/// A key, and the value put there; `None` deletes.
-pub type Entry = (Vec<u8>, Option<Content>);
+/// A write of one operation, or of none: the last two do nothing if their range is empty.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    Put(Vec<u8>, Content),
+    Delete(Vec<u8>),
+    DeleteRange(Option<Vec<u8>>, Option<Vec<u8>>),
+    DeletePrefix(Vec<u8>),
+}
+
+impl Entry {
+    /// Puts `content`; `None` deletes.
+    pub fn new(key: Vec<u8>, content: Option<Content>) -> Entry {
+        match content {
+            Some(content) => Entry::Put(key, content),
+            None => Entry::Delete(key),
+        }
+    }
+
+    /// The key that is put or deleted, unless it is a range.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Entry::Put(key, _) | Entry::Delete(key) => Some(key),
+            Entry::DeleteRange(..) | Entry::DeletePrefix(_) => None,
+        }
+    }
+
+    /// The value that is put.
+    pub fn content(&self) -> Option<Content> {
+        match self {
+            Entry::Put(_, content) => Some(*content),
+            _ => None,
+        }
+    }
+
+    /// The range that is deleted: its first key, and the first key after it; `None` if it is empty, or no range.
+    pub fn range(&self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+        if !self.is_operation() {
+            return None;
+        }
+        match self {
+            Entry::DeleteRange(start, end) => {
+                Some((start.clone().unwrap_or_default(), end.clone()))
+            }
+            Entry::DeletePrefix(prefix) => {
+                let last = prefix.iter().rposition(|byte| *byte != 0xff);
+                let end = last.map(|last| {
+                    let mut end = prefix[..=last].to_vec();
+                    end[last] += 1;
+                    end
+                });
+                Some((prefix.clone(), end))
+            }
+            _ => None,
+        }
+    }
+
+    /// The first key that it may change; `None` if it changes none.
+    pub fn first_key(&self) -> Option<&[u8]> {
+        match self {
+            Entry::Put(key, _) | Entry::Delete(key) | Entry::DeletePrefix(key) => Some(key),
+            Entry::DeleteRange(start, _) => self
+                .is_operation()
+                .then(|| start.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Whether it changes `key`.
+    pub fn changes(&self, key: &[u8]) -> bool {
+        match self {
+            Entry::Put(own, _) | Entry::Delete(own) => own == key,
+            Entry::DeletePrefix(prefix) => key.starts_with(prefix),
+            Entry::DeleteRange(start, end) => {
+                start.as_deref().is_none_or(|start| start <= key)
+                    && end.as_deref().is_none_or(|end| key < end)
+            }
+        }
+    }
+
+    /// Whether it is an operation: an empty range is none.
+    fn is_operation(&self) -> bool {
+        match self {
+            Entry::DeleteRange(start, Some(end)) => start.as_deref().unwrap_or_default() != end,
+            _ => true,
+        }
+    }
+}
+
+/// How many operations the entries are.
+pub fn operations(entries: &[Entry]) -> usize {
+    entries.iter().filter(|entry| entry.is_operation()).count()
+}
 
 /// The batch that writes the entries.
 pub fn batch_of(entries: &[Entry]) -> aidb::Result<WriteBatch> {
     let mut batch = WriteBatch::new();
-    for (key, content) in entries {
-        match content {
-            Some(content) => batch.put(key, &content.bytes())?,
-            None => batch.delete(key)?,
+    for entry in entries {
+        match entry {
+            Entry::Put(key, content) => batch.put(key, &content.bytes())?,
+            Entry::Delete(key) => batch.delete(key)?,
+            Entry::DeleteRange(start, end) => {
+                batch.delete_range(start.as_deref(), end.as_deref())?;
+            }
+            Entry::DeletePrefix(prefix) => batch.delete_prefix(prefix)?,
         }
     }
     Ok(batch)
@@ -54,10 +147,12 @@ pub fn batch_of(entries: &[Entry]) -> aidb::Result<WriteBatch> {
 
 /// Applies the batch of `entries` to the model.
 pub fn apply(model: &mut Model, entries: &[Entry]) {
-    for (key, content) in entries {
-        match content {
-            Some(content) => model.put(key, &content.bytes()),
-            None => model.delete(key),
+    for entry in entries {
+        match entry {
+            Entry::Put(key, content) => model.put(key, &content.bytes()),
+            Entry::Delete(key) => model.delete(key),
+            Entry::DeleteRange(start, end) => model.delete_range(start.as_deref(), end.as_deref()),
+            Entry::DeletePrefix(prefix) => model.delete_prefix(prefix),
         }
     }
 }
@@ -133,6 +228,15 @@ pub enum Operation {
     },
     Delete {
         key: Vec<u8>,
+        sync: bool,
+    },
+    DeleteRange {
+        start: Option<Vec<u8>>,
+        end: Option<Vec<u8>>,
+        sync: bool,
+    },
+    DeletePrefix {
+        prefix: Vec<u8>,
         sync: bool,
     },
     Batch {
@@ -221,9 +325,11 @@ pub enum Operation {
 }
 
 /// The names that [`Operation::name`] returns.
-pub const NAMES: [&str; 33] = [
+pub const NAMES: [&str; 35] = [
     "put",
     "delete",
+    "delete_range",
+    "delete_prefix",
     "batch",
     "synced write",
     "get",
@@ -263,9 +369,13 @@ impl Operation {
         match self {
             Operation::Put { sync: true, .. }
             | Operation::Delete { sync: true, .. }
+            | Operation::DeleteRange { sync: true, .. }
+            | Operation::DeletePrefix { sync: true, .. }
             | Operation::Batch { sync: true, .. } => "synced write",
             Operation::Put { .. } => "put",
             Operation::Delete { .. } => "delete",
+            Operation::DeleteRange { .. } => "delete_range",
+            Operation::DeletePrefix { .. } => "delete_prefix",
             Operation::Batch { .. } => "batch",
             Operation::Get { snapshot: None, .. } => "get",
             Operation::Get { .. } => "get at a snapshot",
@@ -436,6 +546,9 @@ impl History {
         let count = (20 + drawer.random.below(380)) / shorter;
         let mut operations = vec![drawer.reopen()];
         operations.extend((0..count).map(|_| drawer.operation()));
+        // Every history has a range delete, and reads after it.
+        let at = 1 + drawer.random.index(operations.len());
+        operations.insert(at, drawer.delete_range());
         for dealt in hand(seed) {
             // Large data slows down everything after it.
             let least = match dealt.is_small() {
@@ -573,7 +686,8 @@ impl Drawer {
             return Operation::Put { key, value, sync };
         }
         let mut entries = self.entries(6);
-        entries.insert(self.random.index(entries.len() + 1), (key, Some(value)));
+        let at = self.random.index(entries.len() + 1);
+        entries.insert(at, Entry::Put(key, value));
         Operation::Batch { entries, sync }
     }
 
@@ -583,11 +697,60 @@ impl Drawer {
             false => self.random.below(at_most),
         };
         (0..count)
-            .map(|_| {
-                let put = !self.random.one_in(3);
-                (self.key(), put.then(|| self.content()))
+            .map(|_| match self.random.below(45) {
+                0 => self.range_entry(),
+                dice => Entry::new(self.key(), (dice % 3 > 0).then(|| self.content())),
             })
             .collect()
+    }
+
+    /// A range, mostly a narrow one: two keys that are neighbours among a few. It may be open, or empty.
+    fn range(&mut self) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+        let mut keys: Vec<_> = (0..1 + self.random.below(6)).map(|_| self.key()).collect();
+        keys.sort();
+        let at = self.random.index(keys.len());
+        let (start, mut end) = (keys[at].clone(), keys[(at + 1).min(keys.len() - 1)].clone());
+        if self.random.one_in(3) {
+            // It ends just after a key.
+            end.truncate(aidb::MAX_KEY_BYTES - 1);
+            end.push(0);
+            end = end.max(start.clone());
+        }
+        (
+            (!self.random.one_in(9)).then_some(start),
+            (!self.random.one_in(9)).then_some(end),
+        )
+    }
+
+    fn prefix(&mut self) -> Vec<u8> {
+        let mut prefix = self.key();
+        let length = prefix.len();
+        prefix.truncate(match self.random.below(8) {
+            0 => 1,
+            1 => 0,
+            2 => length,
+            _ => length.saturating_sub(1).max(2),
+        });
+        prefix
+    }
+
+    pub fn range_entry(&mut self) -> Entry {
+        match self.random.one_in(4) {
+            true => Entry::DeletePrefix(self.prefix()),
+            false => {
+                let (start, end) = self.range();
+                Entry::DeleteRange(start, end)
+            }
+        }
+    }
+
+    fn delete_range(&mut self) -> Operation {
+        let sync = self.sync();
+        match self.range_entry() {
+            Entry::DeletePrefix(prefix) => Operation::DeletePrefix { prefix, sync },
+            Entry::DeleteRange(start, end) => Operation::DeleteRange { start, end, sync },
+            Entry::Put(..) | Entry::Delete(_) => unreachable!("it is a range"),
+        }
     }
 
     fn slot(&mut self, one_in: u64) -> Option<usize> {
@@ -602,7 +765,8 @@ impl Drawer {
 
     fn operation(&mut self) -> Operation {
         match self.random.below(1000) {
-            0..210 => Operation::Put {
+            0..25 => self.delete_range(),
+            25..210 => Operation::Put {
                 key: self.key(),
                 value: self.content(),
                 sync: self.sync(),
@@ -714,8 +878,9 @@ impl Drawer {
         match self.random.below(16) {
             0..5 => {
                 let put = !self.random.one_in(3);
-                Step::Write(vec![(self.key(), put.then(|| self.content()))])
+                Step::Write(vec![Entry::new(self.key(), put.then(|| self.content()))])
             }
+            5 if self.random.one_in(2) => Step::Write(vec![self.range_entry()]),
             5 => Step::Write(self.entries(6)),
             6..9 => Step::Get(self.key()),
             9 => Step::GetMany((0..self.random.below(6)).map(|_| self.key()).collect()),

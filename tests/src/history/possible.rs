@@ -36,8 +36,11 @@ impl State {
     pub(super) fn after(&self, entries: &[Entry]) -> State {
         let mut model = Model::clone(&self.model);
         apply(&mut model, entries);
-        let marks = entries.iter().rev().filter(|(key, _)| key == MARK);
-        let mark = marks.flat_map(|(_, content)| content).next();
+        let mut marks = entries
+            .iter()
+            .rev()
+            .filter(|entry| entry.key() == Some(MARK));
+        let mark = marks.find_map(Entry::content);
         let mark = mark.map_or(self.mark, |content| content.tag);
         let model = Arc::new(model);
         State { mark, model }

@@ -24,7 +24,9 @@ use aidb::{
 use super::compare::{
     Differs, contents, difference, get_differs, gets_differ, value_differs, walk_differs,
 };
-use super::operation::{Dealt, End, Entry, FaultPlan, History, Move, Operation, batch_of};
+use super::operation::{
+    Dealt, End, Entry, FaultPlan, History, Move, Operation, batch_of, operations,
+};
 use super::possible::Possible;
 
 mod transactions;
@@ -85,10 +87,9 @@ const TELLING: usize = 64;
 
 impl Written {
     fn add(&mut self, entries: &[Entry]) {
-        let contents = || entries.iter().filter_map(|(_, content)| *content);
-        let keys = entries.iter().map(|(key, _)| key);
-        self.stems
-            .extend(keys.clone().filter_map(|key| stem_of(key)));
+        let contents = || entries.iter().filter_map(Entry::content);
+        let keys = entries.iter().filter_map(Entry::key);
+        self.stems.extend(keys.clone().filter_map(stem_of));
         self.lengths.extend(keys.map(|key| Dealt::Key(key.len())));
         self.lengths
             .extend(contents().map(|content| Dealt::Value(content.length)));
@@ -396,15 +397,29 @@ impl Run {
         match operation {
             Operation::Put { key, value, sync } => {
                 let options = WriteOptions::new().sync(*sync);
-                let entries = [(key.clone(), Some(*value))];
+                let entries = [Entry::Put(key.clone(), *value)];
                 self.write(db, &entries, *sync, || {
                     db.put_with(key, &value.bytes(), &options)
                 })
             }
             Operation::Delete { key, sync } => {
                 let options = WriteOptions::new().sync(*sync);
-                let entries = [(key.clone(), None)];
+                let entries = [Entry::Delete(key.clone())];
                 self.write(db, &entries, *sync, || db.delete_with(key, &options))
+            }
+            Operation::DeleteRange { start, end, sync } => {
+                let options = WriteOptions::new().sync(*sync);
+                let entries = [Entry::DeleteRange(start.clone(), end.clone())];
+                self.write(db, &entries, *sync, || {
+                    db.delete_range_with(start.as_deref(), end.as_deref(), &options)
+                })
+            }
+            Operation::DeletePrefix { prefix, sync } => {
+                let options = WriteOptions::new().sync(*sync);
+                let entries = [Entry::DeletePrefix(prefix.clone())];
+                self.write(db, &entries, *sync, || {
+                    db.delete_prefix_with(prefix, &options)
+                })
             }
             Operation::Batch { entries, sync } => {
                 let batch = batch_of(entries).map_err(|error| error.to_string())?;
@@ -598,12 +613,16 @@ impl Run {
         sync: bool,
         write: impl FnOnce() -> aidb::Result<SequenceNumber>,
     ) -> Checked<()> {
-        for (key, content) in entries {
-            self.has_only_new_keys &= self.written.insert(key.clone()) && content.is_some();
+        for entry in entries {
+            self.has_only_new_keys &= match entry {
+                Entry::Put(key, _) => self.written.insert(key.clone()),
+                _ => false,
+            };
         }
         let number = |outcome: aidb::Result<Snapshot>| self.sure("snapshot", outcome);
         let first = number(db.snapshot())?.sequence().0;
-        if !entries.is_empty() {
+        let count = operations(entries) as u64;
+        if count > 0 {
             self.possible().begin(entries);
         }
         // A conflict is an answer, whatever else fails.
@@ -624,14 +643,14 @@ impl Run {
             };
         }
         self.tell_transactions(entries, taken != 0);
-        if taken != 0 && taken != entries.len() as u64 {
-            return Err(format!("{taken} of {} operations are seen", entries.len()));
+        if taken != 0 && taken != count {
+            return Err(format!("{taken} of {count} operations are seen"));
         }
         if taken != 0 {
             self.possible().seen();
         }
         match outcome {
-            Some(_) if taken != entries.len() as u64 => {
+            Some(_) if taken != count => {
                 return Err("the write was acknowledged and is not seen".to_string());
             }
             Some(last) if last.0 != first + taken => {

@@ -17,7 +17,7 @@ pub fn print_shortest(operations: &[Operation], fails: impl Fn(&[Operation]) -> 
     for at in 0..fewest.len() {
         if let Operation::Batch { mut entries, sync } = fewest[at].clone() {
             // The mark tells states apart, so it stays.
-            let mark = entries.pop_if(|(key, _)| key == MARK);
+            let mark = entries.pop_if(|entry| entry.key() == Some(MARK));
             let with = |entries: &[Entry]| {
                 let mut trial = fewest.clone();
                 let entries = entries.iter().chain(&mark).cloned().collect();

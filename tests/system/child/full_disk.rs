@@ -407,8 +407,8 @@ fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> Vec<Entry> {
         fill: Fill::Noise,
         tag: 0,
     };
-    let mut entries: Vec<Entry> = vec![(mark(number), Some(empty))];
-    let gone = |number| keys(number).map(|key| (key, None));
+    let mut entries: Vec<Entry> = vec![Entry::Put(mark(number), empty)];
+    let gone = |number| keys(number).map(Entry::Delete);
     if let Some(clears) = clears {
         entries.extend(clears.clone().flat_map(gone));
         return entries;
@@ -424,7 +424,7 @@ fn make(seed: u64, number: u64, clears: Option<&Range<u64>>) -> Vec<Entry> {
             tag: random.next() as u32,
             ..empty
         };
-        entries.push((key, Some(content)));
+        entries.push(Entry::Put(key, content));
     }
     if number > 0 && random.one_in(4) {
         entries.extend(gone(random.below(number)));

@@ -7,13 +7,19 @@
 //!            older one: in a level that no entry passes, or in level 0 if all its entries are newer than those
 //!            of the inputs below it.
 //!
+//! * CHECK-3  A table may be removed unread only if the ranges of some range deletes, put one after the other,
+//!            enclose it, each newer than all of it and seen by every reader that could see an entry of it; or if
+//!            it has range deletes only, and they may retire.
+//!
 //! Elsewhere: the handling of a wrong plan (`db/tree/compact.rs`).
 
 use std::collections::HashSet;
 
 use super::{Files, Plan};
+use crate::compaction::readers::Readers;
 use crate::error::{Error, Result};
 use crate::key::FileNumber;
+use crate::sync::Arc;
 use crate::version::{FileMeta, LEVELS, Version, VersionEdit};
 
 /// The error for a plan or an edit that must not be carried out.
@@ -94,7 +100,7 @@ impl Plan {
                 || (level == self.output_level && lower.contains(&file.number));
             if is_input {
                 found += 1;
-            } else if file.overlaps(first, last) && self.must_have(level, file) {
+            } else if !self.is_drop && file.overlaps(first, last) && self.must_have(level, file) {
                 return Some(format!(
                     "table {} of level {level} overlaps the inputs from level {} to level {}, but is not one of them",
                     file.number, self.level, self.output_level
@@ -106,6 +112,53 @@ impl Plan {
             "VERSION-4: each input is in the version once"
         );
         (found != count).then(|| "an input is not in its level".into())
+    }
+
+    /// `Internal` if a table of a drop may have an entry that one of `readers` sees (CHECK-3). They are determined
+    /// after those that the picker knew.
+    pub(crate) fn check_drop(&self, readers: &Readers) -> Result<()> {
+        let must_stay = |file: &&Arc<FileMeta>| match file.range_deletes.is_empty() {
+            true => !self.is_buried(file, readers),
+            false => !self.may_all_retire(file, readers),
+        };
+        match self.inputs().find(must_stay) {
+            None => Ok(()),
+            Some(file) => Err(wrongly_planned(&format!(
+                "table {} is to be removed, but a reader may see its entries",
+                file.number
+            ))),
+        }
+    }
+
+    fn is_buried(&self, file: &FileMeta, readers: &Readers) -> bool {
+        let (first, last) = (file.smallest_key().user_key, file.largest_key().user_key);
+        let mut ranges: Vec<_> = (self.retiring.ranges.iter())
+            .filter(|range| {
+                let numbers = file.smallest_sequence..range.number;
+                range.number > file.largest_sequence && !readers.are_in(&numbers)
+            })
+            .collect();
+        ranges.sort_by(|a, b| a.start.cmp(&b.start));
+        let mut reached = first;
+        for range in ranges.into_iter().filter(|range| range.meets(first, last)) {
+            if *range.start > *reached {
+                return false;
+            }
+            match range.end.as_deref() {
+                Some(end) if end <= last => reached = reached.max(end),
+                _ => return true,
+            }
+        }
+        false
+    }
+
+    fn may_all_retire(&self, file: &FileMeta, readers: &Readers) -> bool {
+        let mut ranges = file.range_deletes.iter();
+        file.entries == file.range_deletes.len() as u64
+            && ranges.all(|range| {
+                self.retiring.by_table.binary_search(&range.number).is_ok()
+                    && !readers.are_before(range.number)
+            })
     }
 
     /// Whether the plan would have to take `file` of `level`, which reaches into its range and is not an input

@@ -1,6 +1,6 @@
 //! Compactions that pay although no level is too large: they free entries hidden by tombstones, tombstones that
-//! hide nothing, and older versions that were kept for a snapshot. Pure, like the picker: clock and snapshots
-//! are inputs.
+//! hide nothing, older versions that were kept for a snapshot, and what range deletes cover. Pure, like the
+//! picker: clock and snapshots are inputs.
 //!
 //! A plan pays if it is estimated to free a large enough share of its input. The share is a quarter for fresh
 //! garbage and falls with age, so that little garbage is collected too, but seldom. It is an eighth of that
@@ -15,6 +15,8 @@
 //!
 //! Elsewhere: when to check (`db/tree/upkeep.rs`).
 
+use super::drops::pick_drop;
+use super::sweeps::{Sweeps, Swept};
 use super::{Files, Picker, PickerOptions, Plan, RunningCompaction, bytes, level0_groups};
 use crate::key::SequenceNumber;
 use crate::sync::Arc;
@@ -62,6 +64,8 @@ struct Candidate {
     cost: f64,
     /// The newest snapshot that keeps something.
     keeper: Option<SequenceNumber>,
+    /// The snapshot that keeps what the plan would sweep.
+    sweep_keeper: Option<SequenceNumber>,
 }
 
 /// The compaction that pays most and can start beside those `running`. If there is none, what to wait for (UPKEEP-2).
@@ -80,6 +84,10 @@ pub(crate) fn pick_upkeep(
         return answer;
     }
     let picker = Picker::new(version, running, options);
+    if let Some(plan) = pick_drop(&picker, moment.visible) {
+        answer.plan = Some(plan.ready(version));
+        return answer;
+    }
     let mut due = Vec::new();
     for candidate in candidates(&picker, moment) {
         let required = required_share(&candidate, moment);
@@ -96,12 +104,14 @@ pub(crate) fn pick_upkeep(
         let at_last = candidate.freed_at_last / candidate.cost;
         // Garbage that is too young and also kept by a snapshot waits only for its age. The check at that time
         // names the snapshot, if it still exists.
-        let awaited = match candidate.keeper {
-            Some(keeper) if at_last >= required => {
-                answer.waits_for.push(keeper);
+        let keepers = [candidate.keeper, candidate.sweep_keeper];
+        let mut keepers = keepers.into_iter().flatten().peekable();
+        let awaited = match keepers.peek().is_some() && at_last >= required {
+            true => {
+                answer.waits_for.extend(keepers);
                 share
             }
-            _ => at_last,
+            false => at_last,
         };
         if awaited >= MIN_SHARE {
             let steps = FRESH_SHARE / awaited - 1.0;
@@ -128,35 +138,34 @@ pub(crate) fn pick_upkeep(
 /// The possible plan for each table, or group of tables of level 0, that has something to free.
 fn candidates(picker: &Picker<'_>, moment: &Moment<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
+    let mut sweeps = Sweeps::new(picker.version, moment.visible);
     for group in level0_groups(picker.version) {
-        if group.iter().any(|file| has_reclaimable(file)) {
+        let (start, end) = super::bounds(group.iter());
+        let lower = picker.version.overlapping(1, Some(start), Some(end));
+        let swept = sweeps.of(&group, &lower);
+        if swept.at_last || group.iter().any(|file| file.has_reclaimable()) {
             let (next, is_bottom) = below(picker.version, 0, &group);
-            found.push(Candidate::new(0, group, &next, is_bottom, false, moment));
+            let candidate = Candidate::new(0, group, &next, is_bottom, false, moment);
+            found.push(candidate.sweeping(swept, moment));
         }
     }
     for level in 1..LEVELS {
         let files = picker.version.files(level).iter();
-        for file in files.filter(|file| has_reclaimable(file) && !picker.is_busy(file)) {
+        for file in files.filter(|file| !picker.is_busy(file)) {
             let files = vec![Arc::clone(file)];
+            let swept = sweeps.of(&files, &Vec::new());
+            if !swept.at_last && !file.has_reclaimable() {
+                continue;
+            }
             let (next, is_bottom) = below(picker.version, level, &files);
-            found.push(Candidate::new(
-                level,
-                files.clone(),
-                &[],
-                is_bottom,
-                true,
-                moment,
-            ));
+            let candidate = Candidate::new(level, files.clone(), &[], is_bottom, true, moment);
+            found.push(candidate.sweeping(swept, moment));
             if !is_bottom && file.tombstones > 0 {
                 found.push(Candidate::new(level, files, &next, false, false, moment));
             }
         }
     }
     found
-}
-
-fn has_reclaimable(file: &FileMeta) -> bool {
-    file.tombstones > 0 || file.older_versions() > 0
 }
 
 /// The tables below `files` of `level` in the first level that has any; and whether tombstones that go down one level
@@ -189,7 +198,7 @@ fn bytes_of(file: &FileMeta, count: u64) -> f64 {
 }
 
 fn puts(file: &FileMeta) -> u64 {
-    file.entries.saturating_sub(file.tombstones)
+    file.counts().puts
 }
 
 /// When the oldest garbage of `files` was last written.
@@ -268,8 +277,24 @@ impl Candidate {
             freed_at_last: hidden_bytes + bottom_bytes + older_bytes,
             cost: (bytes(&upper) + bytes(next)).max(1) as f64,
             keeper: keeper.copied(),
+            sweep_keeper: None,
             files: upper,
         }
+    }
+
+    /// The same if it also sweeps. That always pays: as long as a table may have covered entries, range deletes do not
+    /// retire, and each read has to look at them.
+    fn sweeping(mut self, swept: Swept, moment: &Moment<'_>) -> Candidate {
+        let pays = self.cost * FRESH_SHARE;
+        if swept.now {
+            self.freed = self.freed.max(pays);
+        } else if swept.at_last {
+            self.sweep_keeper = moment.visible.first().copied();
+        }
+        if swept.at_last {
+            self.freed_at_last = self.freed_at_last.max(pays);
+        }
+        self
     }
 }
 

@@ -47,7 +47,7 @@ impl Commit {
 
 fn deletes_only(batch: &WriteBatch) -> Result<bool> {
     for operation in operations(batch.encoded())? {
-        if operation?.kind != ValueKind::Delete {
+        if operation?.kind == ValueKind::Put {
             return Ok(false);
         }
     }

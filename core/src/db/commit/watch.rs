@@ -1,4 +1,5 @@
-//! Watches for an active memtable that gets no more writes, since its tombstones may keep garbage alive.
+//! Watches for an active memtable that gets no more writes, since its tombstones and range deletes may keep garbage
+//! alive.
 //!
 //! No thread polls: work that does not pay now is reconsidered when something changes, at a known time, or
 //! never.
@@ -15,8 +16,10 @@ use std::time::Duration;
 use super::{Commit, Log};
 use crate::content::Sum;
 use crate::key::SequenceNumber;
+use crate::memtable::Memtable;
+use crate::range_deletes::Coverage;
 use crate::sync::Arc;
-use crate::version::LEVELS;
+use crate::version::{LEVELS, Version};
 
 /// The time from the first write into a memtable to the first check of it, and from one check to
 /// the next.
@@ -42,12 +45,45 @@ fn freed_by_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries
     u64::try_from(in_tables + in_log).unwrap_or(u64::MAX)
 }
 
-/// Whether an idle memtable is worth a flush for the space that it frees.
-fn is_worth_a_flush(memtable: Sum, log_bytes: u64, table_bytes: u64, table_entries: u64) -> bool {
-    if memtable.tombstones == 0 {
+/// About how many bytes of tables may go once the range deletes of `memtable` are in a table. All entries of tables are
+/// older than they are.
+fn covered_bytes(memtable: &Memtable, version: &Version) -> u64 {
+    let ranges = memtable.range_deletes();
+    let Some(mut coverage) = Coverage::of(ranges.into_iter(), SequenceNumber::MAX) else {
+        return 0;
+    };
+    let covered = version.all_files().map(|(_, file)| {
+        let (first, last) = (file.smallest_key().user_key, file.largest_key().user_key);
+        let mut has = |is_covered: bool| {
+            let found = coverage.find_piece(first, last, |coverage, key| {
+                (coverage.at(key).newest > SequenceNumber(0)) == is_covered
+            });
+            found == Some(true)
+        };
+        match (has(true), has(false)) {
+            (false, _) => 0,
+            // How much of it is not known.
+            (true, true) => file.size / 2,
+            (true, false) => file.size,
+        }
+    });
+    covered.fold(0, u64::saturating_add)
+}
+
+/// Whether an idle memtable is worth a flush for the space that it frees. `covered`: about the bytes that its range
+/// deletes cover.
+fn is_worth_a_flush(
+    memtable: Sum,
+    covered: u64,
+    log_bytes: u64,
+    table_bytes: u64,
+    table_entries: u64,
+) -> bool {
+    if memtable.tombstones == 0 && covered == 0 {
         return false;
     }
     let freed = freed_by_flush(memtable, log_bytes, table_bytes, table_entries);
+    let freed = freed.saturating_add(covered);
     let all = table_bytes.saturating_add(log_bytes);
     freed >= MIN_FREED_BYTES.max(all / MIN_FREED_DIVISOR)
 }
@@ -106,7 +142,11 @@ impl Commit {
         let version = Arc::clone(self.tree.load().version());
         let bytes = (0..LEVELS).map(|level| version.level_bytes(level)).sum();
         let entries = version.all_files().map(|(_, file)| file.entries).sum();
-        let is_worth = is_worth_a_flush(memtable, log.writer.len(), bytes, entries)
+        let covered = match log.memtable.has_range_deletes() {
+            true => covered_bytes(&log.memtable, &version),
+            false => 0,
+        };
+        let is_worth = is_worth_a_flush(memtable, covered, log.writer.len(), bytes, entries)
             || was_met && memtable.tombstones >= MET_TOMBSTONES;
         drop(version);
         if is_worth && self.tree.has_room_to_seal() && !self.tree.must_wait_for_space() {

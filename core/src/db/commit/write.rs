@@ -73,6 +73,10 @@ impl Commit {
     ) -> Result<std::result::Result<Committed, NotUnchanged>> {
         debug_assert!(!batch.is_empty(), "PUBLISH-1: a commit takes a number");
         self.context.check_writable()?;
+        if batch.range_deletes() > 0 {
+            // FEATURE-1.
+            self.tree.name_range_deletes()?;
+        }
         let payload = wal::Payload::new(batch.encoded());
         self.tree.admit(payload.encoded().len() as u64)?;
         loop {
@@ -147,6 +151,9 @@ impl Commit {
                 _ => batch.most_key_and_value_bytes(),
             };
             let room = memtable.reserve_for(bytes, count)?;
+            if batch.range_deletes() > 0 {
+                memtable.make_room_for_ranges(batch.range_deletes(), bytes)?;
+            }
             log.writer.reserve(payload)?;
             let mut stop = StopUnlessDefused {
                 order: &self.order,

@@ -12,8 +12,9 @@ use crate::options::IterOptions;
 use crate::transaction::KeyRange;
 
 impl Walks {
-    /// Whether a key of `range` has an entry with a later number than `since`, of those published before the call. The
-    /// caller holds a snapshot at or before `since`. May overlook keys that were made after `since` and then removed.
+    /// Whether a key of `range` has an entry with a later number than `since`, or a range delete has one and covers a
+    /// part of `range`; of those published before the call. The caller holds a snapshot at or before `since`. May
+    /// overlook keys that were made after `since` and then removed.
     ///
     /// Cost: reads all entries of the range.
     pub(in crate::db) fn is_changed(
@@ -28,7 +29,24 @@ impl Walks {
             fill_cache: false,
             ..IterOptions::default()
         };
+        // SUPERVERSION-2.
         let superversion = self.tree.load_full();
+        let published = self.tree.order().last();
+        if let Some(mut coverage) = superversion.coverage(published) {
+            let mut at = memory::copy_of(&range.start, "a bound")?;
+            loop {
+                let piece = coverage.at(&at);
+                if piece.newest > since {
+                    return Ok(true);
+                }
+                match &piece.end {
+                    Some(end) if range.end.as_deref().is_none_or(|last| **end < *last) => {
+                        memory::replace(&mut at, end, "a bound")?;
+                    }
+                    _ => break,
+                }
+            }
+        }
         let mut entries =
             MergingIterator::new(sources(&superversion, self.tree.tables(), &options)?);
         entries.seek(KeyRef::new(&range.start, Trailer::NEWEST))?;

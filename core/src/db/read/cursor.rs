@@ -124,7 +124,8 @@ impl Cursor {
         let merged = MergingIterator::new(sources(&superversion, tree.tables(), &options)?);
         let stored = VisibleIterator::new(merged, sequence)
             .with_alarm(tree.met())
-            .copying_values(options.values);
+            .copying_values(options.values)
+            .with_coverage(superversion.coverage(sequence));
         let entries = match overlay {
             None => Entries::Stored(stored),
             Some(overlay) => {
@@ -482,9 +483,16 @@ impl Stand {
         }
     }
 
-    /// The span from the inner iterator's entry, within the bounds and up to where another source has an entry.
+    /// The span from the inner iterator's entry, within the bounds and up to where another source has an entry. Range
+    /// deletes cover none of its entries (VISIBLE-4).
     fn begin_span(&self, walk: &mut Walk) -> Option<Span> {
-        let merged = walk.entries.spannable()?;
+        let stored = walk.entries.stored()?;
+        let oldest = stored.inner_if_shown()?.current().oldest();
+        let piece = stored.covered_piece().cloned();
+        if piece.as_ref().is_some_and(|piece| oldest < piece.newest) {
+            return None;
+        }
+        let merged = stored.inner_if_shown()?;
         let mut span = merged.current().span(self.sequence)?;
         debug_assert!(
             span.key() == merged.current().key().user_key,
@@ -503,6 +511,14 @@ impl Stand {
                 if let Some(rival) = rival {
                     span.begin_after_rival(rival.user_key);
                 }
+            }
+        }
+        if let Some(piece) = piece {
+            if let Some(start) = &piece.start {
+                span.begin_at(KeyRef::new(start, Trailer::NEWEST));
+            }
+            if let Some(end) = &piece.end {
+                span.end_before(KeyRef::new(end, Trailer::NEWEST));
             }
         }
         if let Some(lower) = &self.options.lower_bound {

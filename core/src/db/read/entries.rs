@@ -34,6 +34,15 @@ impl Entries {
         }
     }
 
+    /// The entries of the tree, if nothing lies over them.
+    #[inline]
+    pub(super) fn stored(&mut self) -> Option<&mut Stored> {
+        match self {
+            Entries::Stored(stored) => Some(stored),
+            Entries::Overlaid(_) => None,
+        }
+    }
+
     /// What lies over the entries of the tree, if anything does.
     pub(super) fn overlay(&self) -> Option<&Overlay> {
         match self {

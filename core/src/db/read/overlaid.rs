@@ -1,8 +1,8 @@
 //! `Overlaid`: the entries of a tree with the writes of a transaction over them, and a note of each range that was
 //! passed over.
 //!
-//! * OVERLAID-1  A key that the transaction has written is shown with that write, or not at all if it is a delete;
-//!               every other key as the tree has it.
+//! * OVERLAID-1  A key that the transaction has written is shown with that write, or not at all if it is a delete or
+//!               in a deleted range; every other key as the tree has it.
 //! * OVERLAID-2  If an entry of the tree is shown, `stored` is on it. If a write is shown, `stored` is on its first
 //!               entry after that key when the last move went up, and on its last entry before it when it went down.
 //! * OVERLAID-3  Before a move returns, the keys from where it began to where it ends are noted, both included; to
@@ -227,11 +227,15 @@ impl Overlaid {
         let writes = Arc::clone(&self.overlay.writes);
         let mut write = writes.first_from(from);
         loop {
+            let ends = self.pass_deleted_up(&writes)?;
             let Some((key, value)) = write else {
+                if ends {
+                    return Ok(());
+                }
                 self.show_stored();
                 return Ok(());
             };
-            if self.stored.valid() && self.stored.key() < key {
+            if self.stored.valid() && self.stored.key() < key && !ends {
                 self.show_stored();
                 return Ok(());
             }
@@ -251,6 +255,7 @@ impl Overlaid {
         let writes = Arc::clone(&self.overlay.writes);
         let mut write = writes.last_up_to(to);
         loop {
+            self.pass_deleted_down(&writes)?;
             let Some((key, value)) = write else {
                 self.show_stored();
                 return Ok(());
@@ -267,6 +272,30 @@ impl Overlaid {
             }
             write = writes.last_up_to(Bound::Excluded(key));
         }
+    }
+
+    /// Moves `stored` up past entries that range deletes of the transaction delete. Returns whether all that are left
+    /// are deleted.
+    fn pass_deleted_up(&mut self, writes: &Writes) -> Result<bool> {
+        while self.stored.valid()
+            && let Some(range) = writes.deleted_range_of(self.stored.key())
+        {
+            match &range.end {
+                Some(end) => self.stored.seek(end)?,
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same down.
+    fn pass_deleted_down(&mut self, writes: &Writes) -> Result<()> {
+        while self.stored.valid()
+            && let Some(range) = writes.deleted_range_of(self.stored.key())
+        {
+            self.stored.seek_before(&range.start)?;
+        }
+        Ok(())
     }
 
     fn show_stored(&mut self) {

@@ -54,6 +54,14 @@ pub(in crate::db) fn sources(
 }
 
 impl Source {
+    /// No entry near the current one is older than this number: none that a span from here has. Requires `valid`.
+    pub(super) fn oldest(&self) -> SequenceNumber {
+        match self {
+            Source::Memtable(_) => SequenceNumber(0),
+            Source::Tables(tables) => tables.smallest_sequence(),
+        }
+    }
+
     /// A span of the entries around the current one; none for a memtable. Requires `valid`, and that a reader
     /// at `sequence` sees the current entry.
     pub(super) fn span(&self, sequence: SequenceNumber) -> Option<Span> {
@@ -132,6 +140,18 @@ impl InternalIterator for Source {
     #[inline]
     fn prev(&mut self) -> Result<()> {
         delegate!(self, inner => inner.prev())
+    }
+
+    fn is_among_older(&self, below: SequenceNumber) -> bool {
+        delegate!(self, inner => inner.is_among_older(below))
+    }
+
+    fn pass_older(&mut self, below: SequenceNumber, end: Option<&[u8]>) -> Result<()> {
+        delegate!(self, inner => inner.pass_older(below, end))
+    }
+
+    fn pass_older_back(&mut self, below: SequenceNumber, start: Option<&[u8]>) -> Result<()> {
+        delegate!(self, inner => inner.pass_older_back(below, start))
     }
 
     #[inline]

@@ -4,16 +4,13 @@
 //!               since then are compared, in memory. No file is read there.
 //! * VALIDATE-2  A number is taken as compared only if every commit up to it was published, or is in the window.
 
-use std::ops::ControlFlow;
-
 use super::Transactions;
 use super::slot::{Ended, Open, Slot};
 use crate::db::commit::{Committed, Compared, NotUnchanged, Unchanged};
 use crate::db::locks::assert_none_is_held;
-use crate::db::tree::{Found, Lookup};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{SequenceNumber, Trailer};
-use crate::options::{ReadOptions, WriteOptions};
+use crate::key::SequenceNumber;
+use crate::options::WriteOptions;
 use crate::sync::atomic::Ordering;
 use crate::transaction::Reads;
 
@@ -120,10 +117,8 @@ impl Transactions {
         let Some(keys) = reads.keys() else {
             return Ok(None);
         };
-        let options = ReadOptions::new().fill_cache(false);
         for key in keys {
-            let newest = self.tree.get(key, &options, NewestNumber)?;
-            if newest.is_some_and(|newest| newest > since) {
+            if self.tree.newest_number(key)? > since {
                 return Ok(None);
             }
         }
@@ -133,24 +128,5 @@ impl Transactions {
             }
         }
         Ok(Some(published))
-    }
-}
-
-/// The number of a key's newest entry.
-struct NewestNumber;
-
-impl Lookup for NewestNumber {
-    type Answer = Option<SequenceNumber>;
-
-    fn feed(
-        &mut self,
-        trailer: Trailer,
-        _: Found<'_>,
-    ) -> ControlFlow<Result<Option<SequenceNumber>>> {
-        ControlFlow::Break(Ok(Some(trailer.sequence())))
-    }
-
-    fn end(self) -> Result<Option<SequenceNumber>> {
-        Ok(None)
     }
 }

@@ -4,7 +4,7 @@ use std::ops::RangeBounds;
 
 use super::Transactions;
 use super::slot::{Ended, Open, Slot, Use};
-use crate::batch::{WriteBatch, check_key, check_value};
+use crate::batch::{BatchOperation, WriteBatch, check_key, check_value};
 use crate::db::iter::Iter;
 use crate::db::read::{Cursor, Overlay};
 use crate::db::tree::{Contains, Get};
@@ -193,6 +193,26 @@ impl Transaction {
         self.write_one(key, None)
     }
 
+    /// Removes all keys in `[start, end)`, where `None` means no bound, when the transaction commits: those that are
+    /// there then, and those that the transaction has written before. Does nothing if the two are equal.
+    ///
+    /// Errors as for [`Transaction::put`]; also `InvalidArgument` if `end` is before `start`.
+    pub fn delete_range(&self, start: Option<&[u8]>, end: Option<&[u8]>) -> Result<()> {
+        WriteBatch::of_one(
+            |batch| batch.delete_range(start, end),
+            |batch| self.write(batch),
+        )
+    }
+
+    /// Removes all keys that begin with `prefix` when the transaction commits; an empty one removes all keys. Otherwise
+    /// as [`Transaction::delete_range`].
+    pub fn delete_prefix(&self, prefix: &[u8]) -> Result<()> {
+        WriteBatch::of_one(
+            |batch| batch.delete_prefix(prefix),
+            |batch| self.write(batch),
+        )
+    }
+
     /// Adds all operations of `batch` to the transaction. Errors as for [`Transaction::put`]; after one none of them
     /// is in it.
     pub fn write(&self, batch: &WriteBatch) -> Result<()> {
@@ -203,8 +223,17 @@ impl Transaction {
             let (writes, undo) = open.writable()?;
             let undo = undo.unwrap_or(&mut passing);
             let mark = Writes::mark(undo);
-            for (key, value) in batch.iter() {
-                if let Err(error) = writes.write(key, value, Some(undo)) {
+            for operation in batch.iter() {
+                let written = match operation {
+                    BatchOperation::Put { key, value } => {
+                        writes.write(key, Some(value), Some(undo))
+                    }
+                    BatchOperation::Delete { key } => writes.write(key, None, Some(undo)),
+                    BatchOperation::DeleteRange { start, end } => {
+                        writes.delete_range(start, end, Some(undo))
+                    }
+                };
+                if let Err(error) = written {
                     writes.undo_to(mark, undo);
                     return Err(error);
                 }

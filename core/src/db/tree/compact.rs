@@ -181,14 +181,12 @@ impl Tree {
             error
         };
         plan.check().map_err(|error| refuse(error, has_set_aside))?;
-        if plan.is_trivial_move() {
-            let moved = plan.inputs().count() as u64;
-            let edit = plan.trivial_edit();
-            let checked = plan.check_edit(&edit);
-            let installed = checked.and_then(|()| self.install(edit, Sum::default(), |_| {}));
-            installed.map_err(|error| refuse(error, has_set_aside))?;
-            self.context.metrics().trivial_moves.add(moved);
-            return Ok(());
+        if plan.is_drop() || plan.is_trivial_move() {
+            let outcome = match plan.is_drop() {
+                true => self.drop_tables(&plan),
+                false => self.move_table(&plan),
+            };
+            return outcome.map_err(|error| refuse(error, has_set_aside));
         }
         let context = compaction::JobContext {
             env: self.space.for_compactions(),
@@ -237,6 +235,32 @@ impl Tree {
             output.bytes_written,
             output.entries_written
         ));
+        Ok(())
+    }
+
+    /// Removes the tables of a plan unread (DROP-1).
+    fn drop_tables(&self, plan: &Plan) -> Result<()> {
+        plan.check_drop(&self.order.readers())?;
+        let (edit, gained) = plan.drop_edit();
+        plan.check_edit(&edit)?;
+        self.install(edit, gained, |_| {})?;
+        let dropped = Sum::default() - gained;
+        self.context.note(format_args!(
+            "dropped {} bytes of level {} with {} deleted entries",
+            plan.input_bytes(),
+            plan.level(),
+            dropped.entries()
+        ));
+        Ok(())
+    }
+
+    /// Moves the table of a trivial move.
+    fn move_table(&self, plan: &Plan) -> Result<()> {
+        let edit = plan.trivial_edit();
+        plan.check_edit(&edit)?;
+        self.install(edit, Sum::default(), |_| {})?;
+        let moved = plan.inputs().count() as u64;
+        self.context.metrics().trivial_moves.add(moved);
         Ok(())
     }
 

@@ -12,6 +12,8 @@
 //! * FLUSH-4  A table is installed only if a reader that opens it finds the facts that the edit states
 //!            (OUTPUT-1).
 //! * FLUSH-5  A log is deleted only after the edit that no longer needs it is durable.
+//! * FLUSH-8  Memtables are flushed in the order of their numbers. So every entry of a memtable is newer than every
+//!            range delete in a table, and none is older than one that has retired.
 //! * FLUSH-6  At most [`MAX_SEALED`] memtables wait for their flush, except while resuming after a failed log.
 //!            Only one waits if it and the active memtable together take more than that many of
 //!            `write_buffer_size` would. The rule is the same for every write: if small writes could overtake a
@@ -30,8 +32,9 @@ use crate::env::Names;
 use crate::error::{Error, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
-use crate::key::FileNumber;
+use crate::key::{FileNumber, KeyRef, SequenceNumber, ValueKind};
 use crate::memory;
+use crate::range_delete::RangeDelete;
 use crate::sstable::Builder;
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit, shorten};
@@ -195,15 +198,23 @@ impl Tree {
             let mut builder = Builder::new(file, path.clone(), file_id, self.table_options())?;
             builder.set_created_micros(self.context.env().wall_micros());
             let visible = self.order.visible();
-            let mut retention = Retention::new(&visible)?;
+            // Its own range deletes cover its entries: both get into the same table. Those of tables are older
+            // (FLUSH-8).
+            let ranges = sealed.memtable.range_deletes();
+            let mut retention = Retention::new(&visible, ranges)?;
             let mut ledger = Ledger::new(self.order.readers());
+            let newest_in_tables = self.newest_range_delete();
             while entries.valid() {
                 let (key, value) = (entries.key(), entries.value());
                 debug_assert!(
                     key.trailer.sequence() <= sealed.last_sequence,
                     "FLUSH-1: no later write is in the memtable"
                 );
-                ledger.read(key, |_| true)?;
+                debug_assert!(
+                    key.trailer.sequence() > newest_in_tables,
+                    "FLUSH-8: memtables are flushed in the order of their numbers"
+                );
+                read_into(&mut ledger, key, value)?;
                 if retention.keeps(key)? {
                     builder.add(key, value)?;
                     ledger.written(key)?;
@@ -237,6 +248,13 @@ impl Tree {
         outcome
     }
 
+    /// The number of the newest range delete in a table; 0 if there is none.
+    fn newest_range_delete(&self) -> SequenceNumber {
+        let superversion = self.superversion.load();
+        let ranges = superversion.version.range_deletes();
+        ranges.map_or(SequenceNumber(0), |ranges| ranges.newest_number())
+    }
+
     /// Whether one more memtable may be sealed (FLUSH-6).
     pub(in crate::db) fn has_room_to_seal(&self) -> bool {
         let superversion = self.superversion.load();
@@ -246,6 +264,17 @@ impl Tree {
             self.context.options().write_buffer_size,
         )
     }
+}
+
+/// Notes in `ledger` that an entry of a memtable was read.
+#[inline]
+fn read_into(ledger: &mut Ledger, key: KeyRef<'_>, value: &[u8]) -> Result<()> {
+    ledger.read(key, |_| true)?;
+    if key.trailer.kind() == Some(ValueKind::RangeDelete) {
+        let number = key.trailer.sequence();
+        ledger.begin_range(RangeDelete::of_entry(key.user_key, number, value)?);
+    }
+    Ok(())
 }
 
 /// Whether the active memtable may be sealed (FLUSH-6) while `sealed` others are; together they take `held` bytes.

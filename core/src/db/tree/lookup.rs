@@ -1,4 +1,7 @@
 //! Point reads: superversion, memtables newest first, then one table per level.
+//!
+//! * LOOKUP-2  If a range delete covers the key, the lookup gets the entries from the range delete on, and no older
+//!             ones (COVER-1).
 
 use std::ops::ControlFlow;
 
@@ -6,11 +9,12 @@ use super::Tree;
 use super::superversion::SuperVersion;
 use crate::batch::check_key;
 use crate::db::value::Value;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::iterator::visible::kind_of;
-use crate::key::{Trailer, ValueKind};
+use crate::key::{SequenceNumber, Trailer, ValueKind};
 use crate::memory;
 use crate::options::ReadOptions;
+use crate::range_deletes::Coverage;
 use crate::snapshot::Snapshot;
 use crate::sstable::{Sought, TableEntry, Unread};
 use crate::sync::Arc;
@@ -57,7 +61,7 @@ impl Lookup for Get {
     fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<Option<Value>>> {
         ControlFlow::Break(match kind_of(trailer) {
             Ok(ValueKind::Put) => value.into_value().map(Some),
-            Ok(ValueKind::Delete) => Ok(None),
+            Ok(ValueKind::Delete | ValueKind::RangeDelete) => Ok(None),
             Err(error) => Err(error),
         })
     }
@@ -78,7 +82,7 @@ impl Lookup for Contains {
     fn feed(&mut self, trailer: Trailer, _: Found<'_>) -> ControlFlow<Result<bool>> {
         ControlFlow::Break(kind_of(trailer).map(|kind| match kind {
             ValueKind::Put => true,
-            ValueKind::Delete => false,
+            ValueKind::Delete | ValueKind::RangeDelete => false,
         }))
     }
 
@@ -86,6 +90,44 @@ impl Lookup for Contains {
     fn end(self) -> Result<bool> {
         Ok(false)
     }
+}
+
+/// A lookup that gets no entries below `floor`, which a range delete deletes (LOOKUP-2).
+struct Above<L> {
+    /// `None` once it is done.
+    lookup: Option<L>,
+    floor: SequenceNumber,
+}
+
+impl<L: Lookup> Above<L> {
+    fn new(lookup: L, floor: SequenceNumber) -> Above<L> {
+        Above {
+            lookup: Some(lookup),
+            floor,
+        }
+    }
+}
+
+impl<L: Lookup> Lookup for Above<L> {
+    type Answer = L::Answer;
+
+    fn feed(&mut self, trailer: Trailer, value: Found<'_>) -> ControlFlow<Result<L::Answer>> {
+        debug_assert!(self.lookup.is_some(), "LOOKUP-2: it is not done");
+        match &mut self.lookup {
+            Some(lookup) if trailer.sequence() >= self.floor => lookup.feed(trailer, value),
+            lookup => ControlFlow::Break(end_of(lookup.take())),
+        }
+    }
+
+    fn end(self) -> Result<L::Answer> {
+        end_of(self.lookup)
+    }
+}
+
+fn end_of<L: Lookup>(lookup: Option<L>) -> Result<L::Answer> {
+    lookup
+        .ok_or_else(|| Error::internal("a lookup ended twice"))?
+        .end()
 }
 
 impl Found<'_> {
@@ -105,33 +147,72 @@ impl Tree {
         &self,
         key: &[u8],
         options: &ReadOptions<'_>,
-        mut lookup: L,
+        lookup: L,
     ) -> Result<L::Answer> {
         // SUPERVERSION-2: first the superversion, then the number. `check_open` comes after both loads, because a
         // closed database has an empty superversion.
         let superversion = self.superversion.load();
         self.context.check_open()?;
         check_key(key)?;
-        let target = Trailer::visible_at(self.order.read_at(options.snapshot)?);
-        let target = match feed_memtables(&superversion, key, target, &mut lookup) {
+        let sequence = self.order.read_at(options.snapshot)?;
+        if superversion.has_range_deletes() {
+            return self.look_up_above(&superversion, key, sequence, options.fill_cache, lookup);
+        }
+        self.look_up(&superversion, key, sequence, options.fill_cache, lookup)
+    }
+
+    /// The number of the last published write that changed `key`, a range delete of it included; 0: there is none. May
+    /// overlook writes that made and removed a key that no snapshot sees.
+    pub(in crate::db) fn newest_number(&self, key: &[u8]) -> Result<SequenceNumber> {
+        // As in `get`.
+        let superversion = self.superversion.load();
+        self.context.check_open()?;
+        let sequence = self.order.read_at(None)?;
+        let floor = superversion.floor_under(key, sequence);
+        let newest = self.look_up(&superversion, key, sequence, false, NewestNumber)?;
+        Ok(newest.max(floor))
+    }
+
+    /// [`Tree::look_up`] where there are range deletes (LOOKUP-2).
+    // Apart, so that it costs the usual lookup no registers.
+    #[cold]
+    #[inline(never)]
+    fn look_up_above<L: Lookup>(
+        &self,
+        superversion: &SuperVersion,
+        key: &[u8],
+        sequence: SequenceNumber,
+        fill_cache: bool,
+        lookup: L,
+    ) -> Result<L::Answer> {
+        let floor = superversion.floor_under(key, sequence);
+        let lookup = Above::new(lookup, floor);
+        self.look_up(superversion, key, sequence, fill_cache, lookup)
+    }
+
+    /// The result of `lookup` for `key` in `superversion` at `sequence`.
+    #[inline(always)]
+    fn look_up<L: Lookup>(
+        &self,
+        superversion: &SuperVersion,
+        key: &[u8],
+        sequence: SequenceNumber,
+        fill_cache: bool,
+        mut lookup: L,
+    ) -> Result<L::Answer> {
+        let target = Trailer::visible_at(sequence);
+        let target = match feed_memtables(superversion, key, target, &mut lookup) {
             ControlFlow::Break(answer) => return answer,
             ControlFlow::Continue(target) => target,
         };
         let access = Reading {
             tables: &self.tables,
-            fill_cache: options.fill_cache,
+            fill_cache,
         };
         // Filled where the entry is found: a value is large to move.
         let mut answer = None;
-        feed_tables(
-            &superversion,
-            key,
-            target,
-            &access,
-            &mut lookup,
-            &mut answer,
-        )
-        .map_err(|error| self.context.closed_or(error))?;
+        feed_tables(superversion, key, target, &access, &mut lookup, &mut answer)
+            .map_err(|error| self.context.closed_or(error))?;
         answer.unwrap_or_else(|| lookup.end())
     }
 
@@ -149,20 +230,18 @@ impl Tree {
         let Some(sequence) = sequence else {
             return Ok(Remembered::Unknown);
         };
-        let target = Trailer::visible_at(sequence);
-        let mut answer = None;
-        match feed_memtables(&superversion, key, target, &mut Get) {
-            ControlFlow::Break(value) => answer = Some(value),
-            ControlFlow::Continue(target) => {
-                match feed_tables(&superversion, key, target, &InMemory, &mut Get, &mut answer) {
-                    Ok(()) => {}
-                    Err(Unread::NotInMemory) => return Ok(Remembered::Unknown),
-                    Err(Unread::Failed(error)) => return Err(self.context.closed_or(error)),
-                }
+        let remembered = match superversion.has_range_deletes() {
+            true => {
+                let floor = superversion.floor_under(key, sequence);
+                remember(&superversion, key, sequence, Above::new(Get, floor))
             }
+            false => remember(&superversion, key, sequence, Get),
+        };
+        match remembered {
+            Ok(value) => Ok(value.map_or(Remembered::Absent, Remembered::Value)),
+            Err(Unread::NotInMemory) => Ok(Remembered::Unknown),
+            Err(Unread::Failed(error)) => Err(self.context.closed_or(error)),
         }
-        let value = answer.unwrap_or_else(|| Get.end())?;
-        Ok(value.map_or(Remembered::Absent, Remembered::Value))
     }
 
     /// The values of `keys` as of one point. Ends early, a few keys after the values have reached `most_bytes` bytes.
@@ -175,30 +254,42 @@ impl Tree {
         // Held for longer than the lookups of one key, so the reference is counted. Otherwise as for one key.
         let superversion = self.superversion.load_full();
         self.context.check_open()?;
-        let target = Trailer::visible_at(self.order.read_at(options.snapshot)?);
+        let sequence = self.order.read_at(options.snapshot)?;
+        let target = Trailer::visible_at(sequence);
+        let mut coverage = superversion.coverage(sequence);
         let mut values = memory::room_for(keys.len(), "the values of many keys")?;
         let mut open = OpenTables::default();
         // Small, and of a fixed size.
         let mut left = Vec::with_capacity(TOGETHER);
         let mut places = [0; TOGETHER];
+        // LOOKUP-2, for each key in `left`.
+        let mut floors = [SequenceNumber(0); TOGETHER];
         let mut bytes = 0;
         for keys in keys.chunks(TOGETHER) {
             left.clear();
             for key in keys {
                 let key = key.as_ref();
                 check_key(key)?;
-                values.push(match feed_memtables(&superversion, key, target, &mut Get) {
-                    ControlFlow::Break(answer) => answer?,
-                    ControlFlow::Continue(target) => {
-                        places[left.len()] = values.len();
-                        left.push(Sought::new(key, target));
-                        None
-                    }
-                });
+                let floor = floor_of(&mut coverage, key);
+                values.push(
+                    match feed_memtables_above(&superversion, key, target, floor) {
+                        ControlFlow::Break(answer) => answer?,
+                        ControlFlow::Continue(target) => {
+                            places[left.len()] = values.len();
+                            floors[left.len()] = floor;
+                            left.push(Sought::new(key, target));
+                            None
+                        }
+                    },
+                );
             }
             let version = &superversion.version;
             let mut failed = None;
-            let note = |index: usize, trailer, entry: TableEntry<'_>| {
+            let note = |index: usize, trailer: Trailer, entry: TableEntry<'_>| {
+                if trailer.sequence() < floors[index] {
+                    // LOOKUP-2: the key has no value.
+                    return Need::Nothing;
+                }
                 match Get.feed(trailer, Found::InTable(entry)) {
                     ControlFlow::Break(Ok(value)) => values[places[index]] = value,
                     ControlFlow::Break(Err(error)) => failed = Some(error),
@@ -253,6 +344,71 @@ impl Tree {
         }
         Ok(bytes)
     }
+}
+
+/// The number of a key's newest entry.
+struct NewestNumber;
+
+impl Lookup for NewestNumber {
+    type Answer = SequenceNumber;
+
+    fn feed(&mut self, trailer: Trailer, _: Found<'_>) -> ControlFlow<Result<SequenceNumber>> {
+        ControlFlow::Break(Ok(trailer.sequence()))
+    }
+
+    fn end(self) -> Result<SequenceNumber> {
+        Ok(SequenceNumber(0))
+    }
+}
+
+/// [`feed_memtables`] for a get that gets no entries below `floor`.
+#[inline(always)]
+fn feed_memtables_above(
+    superversion: &SuperVersion,
+    key: &[u8],
+    target: Trailer,
+    floor: SequenceNumber,
+) -> ControlFlow<Result<Option<Value>>, Trailer> {
+    match floor {
+        SequenceNumber(0) => feed_memtables(superversion, key, target, &mut Get),
+        floor => feed_memtables(superversion, key, target, &mut Above::new(Get, floor)),
+    }
+}
+
+/// [`SuperVersion::floor_under`], for a reader with this coverage.
+#[inline]
+fn floor_of(coverage: &mut Option<Coverage>, key: &[u8]) -> SequenceNumber {
+    match coverage {
+        Some(coverage) => coverage.at(key).newest,
+        None => SequenceNumber(0),
+    }
+}
+
+/// The result of `lookup` for `key` in `superversion` at `sequence`, from memory only.
+fn remember<L: Lookup>(
+    superversion: &SuperVersion,
+    key: &[u8],
+    sequence: SequenceNumber,
+    mut lookup: L,
+) -> std::result::Result<L::Answer, Unread> {
+    let target = Trailer::visible_at(sequence);
+    let mut answer = None;
+    match feed_memtables(superversion, key, target, &mut lookup) {
+        ControlFlow::Break(value) => answer = Some(value),
+        ControlFlow::Continue(target) => {
+            feed_tables(
+                superversion,
+                key,
+                target,
+                &InMemory,
+                &mut lookup,
+                &mut answer,
+            )?;
+        }
+    }
+    answer
+        .unwrap_or_else(|| lookup.end())
+        .map_err(Unread::Failed)
 }
 
 /// Passes the tables' entries of `key` at or after `target` to `lookup`, newest first; `answer` gets its result.

@@ -16,6 +16,7 @@
 //! * `state.rs`         the state shared by background work and the threads that wait for it
 //! * `early_seals.rs`   how many tombstones justify sealing a memtable
 //! * `manifest.rs`      what other rooms ask of the manifest
+//! * `features.rs`      features that are named in the manifest before something needs them
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ use crate::version::{FileNumbers, ObsoleteFiles, Version, VersionSet};
 mod compact;
 mod early_seals;
 mod estimate;
+mod features;
 mod files;
 mod flush;
 mod install;
@@ -55,7 +57,7 @@ mod upkeep;
 mod wait;
 
 pub use self::lookup::Remembered;
-pub(super) use self::lookup::{Contains, Found, Get, Lookup};
+pub(super) use self::lookup::{Contains, Get};
 pub(super) use self::stall::STOP_FACTOR;
 pub(super) use self::state::State;
 
@@ -88,6 +90,8 @@ pub(super) struct Tree {
     met: Arc<Alarm>,
     stall: Stall,
     early_seals: EarlySeals,
+    /// Whether this process has named the feature of range deletes in the manifest.
+    names_range_deletes: AtomicBool,
 }
 
 /// What all trees of a database share.
@@ -134,6 +138,7 @@ impl Tree {
             obsolete: common.obsolete,
             stall: Stall::new(),
             early_seals: EarlySeals::default(),
+            names_range_deletes: AtomicBool::new(false),
         }
     }
 

@@ -9,6 +9,7 @@
 
 use crate::key::{FileNumber, SequenceNumber};
 use crate::memtable::Memtable;
+use crate::range_deletes::{Coverage, RangeDeletes};
 use crate::sync::Arc;
 use crate::version::Version;
 
@@ -90,6 +91,45 @@ impl SuperVersion {
     #[inline]
     pub(in crate::db) fn version(&self) -> &Arc<Version> {
         &self.version
+    }
+
+    /// Whether it has a range delete. If the caller has loaded the published number before, this includes every range
+    /// delete up to that number (MEMTABLE-7).
+    #[inline]
+    pub(super) fn has_range_deletes(&self) -> bool {
+        let mut sealed = self.sealed.iter();
+        self.version.range_deletes().is_some()
+            || self.active.has_range_deletes()
+            || sealed.any(|sealed| sealed.memtable.has_range_deletes())
+    }
+
+    /// The range deletes of each memtable and of the version.
+    fn range_deletes(&self) -> impl Iterator<Item = Arc<RangeDeletes>> {
+        let sealed = self.sealed.iter().map(|sealed| &sealed.memtable);
+        let memtables = std::iter::once(&self.active).chain(sealed);
+        let in_memtables = memtables
+            .filter(|memtable| memtable.has_range_deletes())
+            .filter_map(|memtable| memtable.range_deletes());
+        in_memtables.chain(self.version.range_deletes().cloned())
+    }
+
+    /// What range deletes cover for a reader at `sequence`, which was published before this call; `None` if there are
+    /// none.
+    #[inline]
+    pub(in crate::db) fn coverage(&self, sequence: SequenceNumber) -> Option<Coverage> {
+        match self.has_range_deletes() {
+            true => Coverage::of(self.range_deletes(), sequence),
+            false => None,
+        }
+    }
+
+    /// For a reader at `sequence`, which was published before this call, the number of the newest range delete that
+    /// covers `key`; 0 if there is none.
+    #[cold]
+    pub(super) fn floor_under(&self, key: &[u8], sequence: SequenceNumber) -> SequenceNumber {
+        let newest = self.range_deletes();
+        let newest = newest.map(|ranges| ranges.newest(key, sequence));
+        newest.max().unwrap_or_default()
     }
 
     /// Bytes of all memtables.

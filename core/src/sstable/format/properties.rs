@@ -12,6 +12,8 @@ const VERSION_WITH_SUM: u32 = 2;
 pub(crate) struct Properties {
     pub(crate) entries: u64,
     pub(crate) tombstones: u64,
+    /// Stored unless 0.
+    pub(crate) range_deletes: u64,
     pub(crate) data_blocks: u64,
     /// Bytes of user keys and trailers, before prefix and block compression.
     pub(crate) raw_key_bytes: u64,
@@ -37,7 +39,7 @@ const FURTHER: &str = "blocks";
 
 impl Properties {
     /// Names as stored, in the order stored.
-    const NAMES: [&'static str; 11] = [
+    const NAMES: [&'static str; 12] = [
         "compression",
         "content_sum",
         "created_micros",
@@ -45,13 +47,14 @@ impl Properties {
         "entries",
         "keyspace",
         "largest_sequence",
+        "range_deletes",
         "raw_key_bytes",
         "raw_value_bytes",
         "smallest_sequence",
         "tombstones",
     ];
 
-    fn values(&self) -> [Option<u64>; 11] {
+    fn values(&self) -> [Option<u64>; 12] {
         [
             Some(self.compression),
             self.content_sum,
@@ -60,6 +63,7 @@ impl Properties {
             Some(self.entries),
             Some(self.keyspace),
             Some(self.largest_sequence.0),
+            Some(self.range_deletes).filter(|count| *count > 0),
             Some(self.raw_key_bytes),
             Some(self.raw_value_bytes),
             Some(self.smallest_sequence.0),
@@ -128,6 +132,7 @@ impl Properties {
             entries,
             keyspace,
             largest_sequence,
+            range_deletes,
             raw_key_bytes,
             raw_value_bytes,
             smallest_sequence,
@@ -141,6 +146,7 @@ impl Properties {
             content_sum,
             entries: entries?,
             tombstones: tombstones?,
+            range_deletes: range_deletes.unwrap_or_default(),
             data_blocks: data_blocks?,
             raw_key_bytes: raw_key_bytes?,
             raw_value_bytes: raw_value_bytes?,
@@ -170,6 +176,13 @@ mod tests {
         let encoded = properties.encode();
         assert_eq!(Properties::decode(&encoded, 2), Some(properties.clone()));
         assert_eq!(Properties::decode(&encoded, 1), None);
+        let with_ranges = Properties {
+            range_deletes: 2,
+            ..properties.clone()
+        };
+        let longer = with_ranges.encode();
+        assert_eq!(Properties::decode(&longer, 2), Some(with_ranges));
+        assert!(longer.len() > encoded.len());
         let without = Properties {
             content_sum: None,
             ..properties.clone()

@@ -84,6 +84,7 @@ impl Table {
         let found = Properties {
             entries: tally.facts.sum.entries(),
             tombstones: tally.facts.sum.tombstones,
+            range_deletes: tally.facts.sum.range_deletes,
             raw_key_bytes: tally.facts.key_bytes,
             raw_value_bytes: tally.facts.value_bytes,
             smallest_sequence: tally.facts.smallest_sequence,
@@ -115,7 +116,8 @@ impl Table {
             largest_sequence: tally.facts.largest_sequence,
             raw_key_bytes: tally.facts.key_bytes,
             raw_value_bytes: tally.facts.value_bytes,
-            older_versions: tally.facts.older_versions,
+            older_versions: tally.facts.older_versions - tally.facts.older_ranges,
+            range_deletes: tally.take_range_deletes(),
             created_micros: self.properties.created_micros,
             sum: tally.facts.sum,
             smallest: tally.smallest()?,

@@ -492,9 +492,23 @@ fn what_a_table_says_of_its_entries_is_reported_with_their_sum_if_it_has_one() {
     let said = |terms| Said {
         entries: 5,
         tombstones: 2,
+        range_deletes: 0,
         terms,
     };
     assert_eq!(said(None).to_string(), "3 puts and 2 deletes");
     let whole = "3 puts and 2 deletes with sum 00000000000000ff";
     assert_eq!(said(Some(0xff)).to_string(), whole);
+    let with_ranges = Said {
+        range_deletes: 1,
+        ..said(None)
+    };
+    let text = "2 puts, 2 deletes and 1 range deletes";
+    assert_eq!(with_ranges.to_string(), text);
+    let found = |range_deletes| Sum {
+        puts: 2,
+        tombstones: 2,
+        range_deletes,
+        ..Sum::default()
+    };
+    assert!(with_ranges.agrees_with(found(1)) && !with_ranges.agrees_with(found(0)));
 }

@@ -564,7 +564,7 @@ fn tables_of_format_version_1_are_compared_by_their_counts() {
     let one = Sum {
         terms: 7,
         puts: 1,
-        tombstones: 0,
+        ..Sum::default()
     };
     let two = Sum { puts: 2, ..one };
     let error = set.log_and_apply(adding(0, old.clone()), two).unwrap_err();

@@ -5,6 +5,7 @@
 //!            read or another write failed because of a fault, it may.
 //! * RIVAL-2  A commit that succeeds all the same has read what is still there (TRANSACTION-1).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aidb::{
@@ -13,7 +14,7 @@ use aidb::{
 
 use super::{Checked, OpenCursor, Run, digest};
 use crate::history::compare::value_differs;
-use crate::history::operation::{Entry, Move, Step, apply, batch_of};
+use crate::history::operation::{Entry, Move, Step, apply, batch_of, operations};
 use crate::{Model, ModelCursor, Walk};
 
 /// A transaction under way.
@@ -29,8 +30,8 @@ pub(super) struct OpenTransaction {
     /// Its savepoints, each with the view and how many writes there were.
     savepoints: Vec<(Savepoint, Model, usize)>,
     reads: ReadKeys,
-    /// The keys that other writes have changed since it began, and whether readers have seen that.
-    changed: Vec<(Vec<u8>, bool)>,
+    /// What was written since it began, and whether readers have seen that.
+    changed: Vec<(Entry, bool)>,
     /// A read failed: it may have read more than is noted.
     is_vague: bool,
 }
@@ -50,6 +51,14 @@ struct ReadRange {
 }
 
 impl ReadRange {
+    /// The smallest key that may be in it.
+    fn first_key(&self) -> &[u8] {
+        let Walk { lower, prefix, .. } = &self.walk;
+        let bounds = [lower, prefix, &self.start];
+        let bounds = bounds.into_iter().flatten();
+        bounds.map(Vec::as_slice).max().unwrap_or_default()
+    }
+
     fn contains(&self, key: &[u8]) -> bool {
         let Walk {
             lower,
@@ -72,12 +81,30 @@ impl ReadKeys {
         self.keys.iter().any(|read| read == key)
             || self.ranges.iter().any(|range| range.contains(key))
     }
+
+    /// Whether `entry` changes something that was read.
+    fn meet(&self, entry: &Entry) -> bool {
+        let Some(start) = entry.first_key() else {
+            return false;
+        };
+        match entry.key() {
+            Some(key) => self.contains(key),
+            None => {
+                self.keys.iter().any(|read| entry.changes(read))
+                    || self.ranges.iter().any(|range| {
+                        // If they have a key in common, then the later of their first keys.
+                        let first = range.first_key().max(start);
+                        range.contains(first) && entry.changes(first)
+                    })
+            }
+        }
+    }
 }
 
 impl OpenTransaction {
     /// Whether the transaction wrote the key, so that it does not read it from the database.
     fn has_written(&self, key: &[u8]) -> bool {
-        self.writes.iter().any(|(written, _)| written == key)
+        self.writes.iter().any(|entry| entry.changes(key))
     }
 
     fn note_key(&mut self, key: &[u8]) {
@@ -136,8 +163,8 @@ impl Run {
     /// Tells the open transactions that a write has changed the keys of `entries`, perhaps.
     pub(super) fn tell_transactions(&mut self, entries: &[Entry], is_seen: bool) {
         for open in &mut self.transactions {
-            let keys = entries.iter().map(|(key, _)| (key.clone(), is_seen));
-            open.changed.extend(keys);
+            let entries = entries.iter().map(|entry| (entry.clone(), is_seen));
+            open.changed.extend(entries);
         }
     }
 
@@ -212,13 +239,18 @@ impl Run {
 
     fn write_within(&self, open: &mut OpenTransaction, entries: &[Entry]) -> Checked<()> {
         let outcome = match entries {
-            [(key, Some(content))] => open.transaction.put(key, &content.bytes()),
-            [(key, None)] => open.transaction.delete(key),
+            [Entry::Put(key, content)] => open.transaction.put(key, &content.bytes()),
+            [Entry::Delete(key)] => open.transaction.delete(key),
+            [Entry::DeleteRange(start, end)] => {
+                let transaction = &open.transaction;
+                transaction.delete_range(start.as_deref(), end.as_deref())
+            }
+            [Entry::DeletePrefix(prefix)] => open.transaction.delete_prefix(prefix),
             _ => batch_of(entries).and_then(|batch| open.transaction.write(&batch)),
         };
         match outcome {
             Err(error) if open.read_only && error.kind() == ErrorKind::InvalidArgument => Ok(()),
-            Ok(()) if open.read_only && !entries.is_empty() => {
+            Ok(()) if open.read_only && operations(entries) > 0 => {
                 Err("a read-only transaction took a write".to_string())
             }
             outcome => {
@@ -282,10 +314,7 @@ impl Run {
         let mut open = self.transactions.swap_remove(at);
         let options = WriteOptions::new().sync(sync);
         let begun = self.sure("sequence", open.transaction.sequence())?;
-        // Each key once, with its last write.
-        let mut last = std::collections::BTreeMap::new();
-        last.extend(std::mem::take(&mut open.writes));
-        let entries: Vec<Entry> = last.into_iter().collect();
+        let entries = as_committed(std::mem::take(&mut open.writes));
         if entries.is_empty() {
             let seen = self.sure("commit", open.transaction.commit_with(&options))?;
             if seen != begun {
@@ -337,7 +366,7 @@ impl Run {
 impl OpenTransaction {
     /// RIVAL-1.
     fn may_conflict(&self) -> Checked<()> {
-        let may = |(key, _): &(Vec<u8>, bool)| self.reads.contains(key);
+        let may = |(entry, _): &(Entry, bool)| self.reads.meet(entry);
         match self.is_vague || self.changed.iter().any(may) {
             true => Ok(()),
             false => Err("a commit conflicts, and nobody has changed what it read".to_string()),
@@ -346,17 +375,58 @@ impl OpenTransaction {
 
     /// RIVAL-1, RIVAL-2. `before`: the contents just before the commit.
     fn may_commit(&self, before: &Model) -> Checked<()> {
-        let differs = self.changed.iter().find(|(key, is_seen)| {
-            *is_seen && self.reads.contains(key) && before.get(key) != self.begun.get(key)
+        let keys = before.iter().chain(self.begun.iter()).map(|(key, _)| key);
+        let mut read = keys.filter(|key| self.reads.contains(key));
+        let differs = read.find(|key| {
+            before.get(key) != self.begun.get(key)
+                && (self.changed.iter()).any(|(entry, is_seen)| *is_seen && entry.changes(key))
         });
         match differs {
             None => Ok(()),
-            Some((key, _)) => Err(format!(
+            Some(key) => Err(format!(
                 "it was committed although \"{}\" had changed since it read that",
                 crate::shown(key)
             )),
         }
     }
+}
+
+/// The operations of a transaction's batch: the deleted ranges, joined where they touch, then each key once, with its
+/// last write unless a later range has it.
+fn as_committed(writes: Vec<Entry>) -> Vec<Entry> {
+    let mut last: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
+    let mut ranges: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+    for entry in writes {
+        match entry.range() {
+            Some(range) => {
+                last.retain(|key, _| !entry.changes(key));
+                ranges.push(range);
+            }
+            None => {
+                if let Some(key) = entry.key() {
+                    last.insert(key.to_vec(), entry);
+                }
+            }
+        }
+    }
+    ranges.sort();
+    let mut joined: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+    for (start, end) in ranges {
+        match joined.last_mut() {
+            Some((_, None)) => {}
+            Some((_, last)) if last.as_ref().is_some_and(|last| start <= *last) => {
+                // No end is the largest.
+                *last = match (last.take(), end) {
+                    (Some(last), Some(end)) => Some(last.max(end)),
+                    _ => None,
+                };
+            }
+            _ => joined.push((start, end)),
+        }
+    }
+    let deleted = joined.into_iter();
+    let deleted = deleted.map(|(start, end)| Entry::DeleteRange(Some(start), end));
+    deleted.chain(last.into_values()).collect()
 }
 
 fn has_ended(transaction: &Transaction) -> Checked<()> {

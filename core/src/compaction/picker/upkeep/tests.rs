@@ -2,6 +2,8 @@
 
 use super::super::tests::{OPTIONS, info, shown};
 use super::*;
+use crate::compaction::readers::Readers;
+use crate::range_delete::RangeDelete;
 use crate::version::{ObsoleteFiles, Reclaimable, TableInfo, VersionEdit};
 
 const HOUR: u64 = 3600 * 1_000_000;
@@ -318,4 +320,175 @@ fn what_a_snapshot_keeps_and_is_too_little_yet_is_looked_at_when_it_is_old_enoug
     assert_eq!(both.waits_for, [SequenceNumber(55)]);
     let alone = version(vec![(2, table(5, "c", "d", 10, 0))]);
     assert_eq!(both.due_micros, at(&alone, 0, &[]).due_micros);
+}
+
+/// A table that has `deletes` besides its other entries; as (start, end, number), with "" for no end.
+fn with_ranges(table: TableInfo, deletes: &[(&str, &str, u64)]) -> TableInfo {
+    let range = |&(start, end, number): &(&str, &str, u64)| RangeDelete {
+        start: Arc::from(start.as_bytes()),
+        end: (!end.is_empty()).then(|| Arc::from(end.as_bytes())),
+        number: SequenceNumber(number),
+    };
+    TableInfo {
+        range_deletes: deletes.iter().map(range).collect(),
+        ..table
+    }
+}
+
+/// A table with nothing but these range deletes.
+fn only_ranges(number: u64, deletes: &[(&str, &str, u64)]) -> TableInfo {
+    let (first, last) = (deletes[0].0, deletes[deletes.len() - 1].0);
+    let numbers = deletes.iter().map(|(.., number)| SequenceNumber(*number));
+    TableInfo {
+        entries: deletes.len() as u64,
+        smallest_sequence: numbers.clone().min().unwrap(),
+        largest_sequence: numbers.max().unwrap(),
+        ..with_ranges(table(number, first, last, 0, 0), deletes)
+    }
+}
+
+/// DROP-1.
+#[test]
+fn tables_are_removed_unread_if_all_their_entries_are_covered_and_no_reader_sees_one() {
+    let of = |ranges: &[(&str, &str, u64)], tables: Vec<(usize, TableInfo)>| {
+        let mut tables = tables;
+        tables.push((0, only_ranges(90, ranges)));
+        version(tables)
+    };
+    let middle = || vec![(2, table(5, "c", "f", 0, 0)), (2, table(6, "h", "k", 0, 0))];
+    let dropped = |version: &Version, pins: &[u64]| {
+        let plan = at(version, 0, pins).plan;
+        plan.filter(Plan::is_drop).map(|plan| {
+            plan.check().unwrap();
+            shown(Some(&plan))
+        })
+    };
+    let both = Some("2>2: 5 6".to_string());
+    assert_eq!(dropped(&of(&[("a", "z", 900)], middle()), &[]), both);
+    assert_eq!(dropped(&of(&[("a", "", 900)], middle()), &[900]), both);
+    // Readers before both tables' entries, or after the range delete, need none of them.
+    assert_eq!(dropped(&of(&[("a", "z", 900)], middle()), &[49, 900]), both);
+    let one = Some("2>2: 5".to_string());
+    let later = Some("2>2: 6".to_string());
+    assert_eq!(dropped(&of(&[("a", "z", 900)], middle()), &[55]), later);
+    assert_eq!(dropped(&of(&[("a", "z", 900)], middle()), &[60]), None);
+    assert_eq!(dropped(&of(&[("a", "i", 900)], middle()), &[]), one);
+    // The end is not deleted, and the first key is.
+    assert_eq!(dropped(&of(&[("c", "k", 900)], middle()), &[]), one);
+    assert_eq!(
+        dropped(&of(&[("d", "z", 900)], middle()), &[]),
+        Some("2>2: 6".to_string())
+    );
+    // Two that touch are as good as one; two with a gap are not.
+    assert_eq!(
+        dropped(&of(&[("a", "d", 900), ("d", "z", 901)], middle()), &[]),
+        both
+    );
+    let gap = of(&[("a", "d", 900), ("e", "i", 901)], middle());
+    assert_eq!(dropped(&gap, &[]), None);
+    // Some entries are newer than the range delete.
+    let newer = of(&[("a", "z", 915)], vec![(2, table(91, "c", "f", 0, 0))]);
+    assert_eq!(dropped(&newer, &[]), None);
+    // Its own range deletes must not go with it.
+    let own = with_ranges(table(5, "c", "f", 0, 0), &[("d", "zz", 52)]);
+    assert_eq!(dropped(&of(&[("a", "z", 900)], vec![(2, own)]), &[]), None);
+}
+
+/// RETIRE-1.
+#[test]
+fn a_table_of_range_deletes_goes_when_nothing_they_cover_is_left() {
+    let dropped = |tables: Vec<(usize, TableInfo)>, pins: &[u64]| {
+        let plan = at(&version(tables), 0, pins).plan;
+        plan.filter(Plan::is_drop).map(|plan| shown(Some(&plan)))
+    };
+    let ranges = || (0, only_ranges(90, &[("c", "f", 905)]));
+    let gone = Some("0>0: 90".to_string());
+    assert_eq!(dropped(vec![ranges()], &[]), gone);
+    assert_eq!(dropped(vec![ranges()], &[905]), gone);
+    assert_eq!(dropped(vec![ranges()], &[904]), None);
+    assert_eq!(
+        dropped(vec![ranges(), (3, table(5, "f\0", "k", 0, 0))], &[]),
+        gone
+    );
+    assert_eq!(
+        dropped(vec![ranges(), (3, table(5, "a", "d", 0, 0))], &[]),
+        None
+    );
+    let swept = |number| TableInfo {
+        swept: SequenceNumber(number),
+        ..table(5, "a", "d", 0, 0)
+    };
+    assert_eq!(dropped(vec![ranges(), (3, swept(905))], &[]), gone);
+    assert_eq!(dropped(vec![ranges(), (3, swept(904))], &[]), None);
+    // A table that stays is the reason why another stays.
+    let two = vec![
+        (0, only_ranges(80, &[("c", "f", 805)])),
+        (0, only_ranges(90, &[("b", "d", 905)])),
+    ];
+    assert_eq!(dropped(two, &[]), Some("0>0: 90 80".to_string()));
+}
+
+/// SWEEPS-1, UPKEEP-2.
+#[test]
+fn a_table_at_the_edge_of_a_range_is_swept_once_and_a_snapshot_is_waited_for() {
+    let edge = |swept| TableInfo {
+        swept: SequenceNumber(swept),
+        ..table(5, "a", "d", 0, 0)
+    };
+    let of = |swept| {
+        version(vec![
+            (0, only_ranges(90, &[("c", "f", 905)])),
+            (3, edge(swept)),
+        ])
+    };
+    assert_eq!(picked(&of(0), 0, &[]), "3>3: 5");
+    assert_eq!(picked(&of(904), 0, &[]), "3>3: 5");
+    assert_eq!(picked(&of(0), 0, &[905]), "3>3: 5");
+    let kept = at(&of(0), 0, &[904, 990]);
+    assert_eq!(shown(kept.plan.as_ref()), "nothing");
+    assert!(kept.waits_for.contains(&SequenceNumber(904)), "{kept:?}");
+    // Once it is swept, the range delete goes.
+    assert_eq!(picked(&of(905), 0, &[]), "0>0: 90");
+    let plan = at(&of(0), 0, &[]).plan.unwrap();
+    let up_to = |visible: &[u64]| {
+        let visible: Vec<_> = visible
+            .iter()
+            .map(|number| SequenceNumber(*number))
+            .collect();
+        plan.sweeps_up_to(&visible).0
+    };
+    assert_eq!(
+        [up_to(&[2000]), up_to(&[904, 2000]), up_to(&[])],
+        [905, 904, 0]
+    );
+}
+
+/// CHECK-3.
+#[test]
+fn a_drop_of_a_table_that_somebody_may_read_is_not_carried_out() {
+    let made = version(vec![
+        (0, only_ranges(90, &[("c", "f", 905)])),
+        (2, table(5, "c", "e", 0, 0)),
+        (3, table(6, "b", "e", 0, 0)),
+    ]);
+    let checked = |level: usize, number: u64, published: u64, pinned: &[u64]| {
+        let mut plan = Plan::forged(&made, [level, level], &[number], &[]);
+        plan.is_drop = true;
+        let readers = Readers {
+            published: SequenceNumber(published),
+            pinned: pinned
+                .iter()
+                .map(|number| SequenceNumber(*number))
+                .collect(),
+        };
+        plan.check_drop(&readers).is_ok()
+    };
+    assert!(checked(2, 5, 905, &[]) && checked(2, 5, 2000, &[49, 905]));
+    assert!(
+        !checked(2, 5, 904, &[]) && !checked(2, 5, 2000, &[50]) && !checked(2, 5, 2000, &[904])
+    );
+    // Not all of it is covered.
+    assert!(!checked(3, 6, 2000, &[]));
+    // What the range delete covers is still there.
+    assert!(!checked(0, 90, 2000, &[]));
 }

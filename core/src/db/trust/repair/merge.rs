@@ -1,26 +1,32 @@
 //! Merges all readable entries: the newest entry of each key goes into the new database, unless it is a
-//! tombstone.
+//! tombstone or deleted by a range delete.
 //!
-//! * REPAIR-7  The entries read are exactly those written plus those dropped as overwritten or as tombstones
+//! * REPAIR-7  The entries read are exactly those written plus those dropped as overwritten or as deleted
 //!             (`content.rs`). If they do not add up, no database is made.
+//! * REPAIR-11  Every range delete that can be read counts: of a table, of a log, or of the manifest's list for a live
+//!              table. So what one has deleted comes back only if it is nowhere to be read.
 
 use super::output::Output;
 use crate::content::Sum;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::key::{KeyRef, ValueKind};
+use crate::key::{KeyRef, SequenceNumber, ValueKind};
+use crate::range_delete::RangeDelete;
+use crate::range_sweep::RangeSweep;
 use crate::sstable::{SalvageIterator, SalvagedTable};
 use crate::version::TableInfo;
 
 /// Writes the newest entry of each key of `tables` to `output`; returns the tables of the new database, and their
-/// level.
+/// level. `listed`: the range deletes that the manifest lists.
 pub(super) fn merge(
     env: &dyn Env,
     tables: Vec<SalvagedTable>,
+    listed: Vec<RangeDelete>,
     mut output: Output<'_>,
 ) -> Result<Vec<(usize, TableInfo)>> {
     let read = tables.iter().map(|table| table.sum).sum();
-    let (mut shadowed, mut tombstones) = (Sum::default(), Sum::default());
+    let (mut shadowed, mut deleted) = (Sum::default(), Sum::default());
+    let mut ranges = RangeSweep::of(listed);
     let mut runs: Vec<TableRun> = Vec::new();
     for tables in into_runs(tables) {
         runs.push(TableRun::new(env, tables)?);
@@ -37,16 +43,22 @@ pub(super) fn merge(
             last.as_deref().is_none_or(|last| last <= key.user_key),
             "SAVED-2: a merge ascends"
         );
+        let number = key.trailer.sequence();
+        ranges.advance(key.user_key);
+        if key.trailer.kind() == Some(ValueKind::RangeDelete) {
+            ranges.begin(RangeDelete::of_entry(key.user_key, number, value)?);
+        }
         if last.as_deref() == Some(key.user_key) {
             shadowed.add_entry(key.user_key, key.trailer, value);
         } else {
             let last = last.get_or_insert_default();
             last.clear();
             last.extend_from_slice(key.user_key);
-            if key.trailer.kind() == Some(ValueKind::Put) {
+            let is_put = key.trailer.kind() == Some(ValueKind::Put);
+            if is_put && !ranges.deletes(number, SequenceNumber::MAX) {
                 output.add(key, value)?;
             } else {
-                tombstones.add_entry(key.user_key, key.trailer, value);
+                deleted.add_entry(key.user_key, key.trailer, value);
             }
         }
         runs[index].next(env)?;
@@ -56,18 +68,18 @@ pub(super) fn merge(
         .iter()
         .filter_map(|(_, table)| table.content())
         .sum();
-    balance(read, shadowed, tombstones, kept)?;
+    balance(read, shadowed, deleted, kept)?;
     Ok(written)
 }
 
 /// REPAIR-7.
-fn balance(read: Sum, shadowed: Sum, tombstones: Sum, written: Sum) -> Result<()> {
-    if read - shadowed - tombstones == written {
+fn balance(read: Sum, shadowed: Sum, deleted: Sum, written: Sum) -> Result<()> {
+    if read - shadowed - deleted == written {
         return Ok(());
     }
     Err(Error::unaccounted(format!(
-        "entries are unaccounted for: of {read}, {shadowed} were dropped as overwritten and {tombstones} as \
-         tombstones, and {written} were written"
+        "entries are unaccounted for: of {read}, {shadowed} were dropped as overwritten and {deleted} as \
+         deleted, and {written} were written"
     )))
 }
 
@@ -149,7 +161,7 @@ fn into_runs(mut tables: Vec<SalvagedTable>) -> Vec<Vec<SalvagedTable>> {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    use crate::key::{SequenceNumber, Trailer};
+    use crate::key::Trailer;
 
     /// REPAIR-7.
     #[test]

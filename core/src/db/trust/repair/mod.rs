@@ -41,6 +41,7 @@ use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{CURRENT, FileKind, INCOMPLETE, LOCK, parse};
 use crate::key::SequenceNumber;
+use crate::memory;
 use crate::options::Options;
 use crate::sstable::{SalvagedTable, salvage as salvage_table};
 use crate::sync::Arc;
@@ -143,7 +144,12 @@ impl Repair<'_> {
             let last = &mut self.report.last_sequence;
             *last = table.largest_sequence.max(*last);
         }
-        let merged = merge(env, tables, output)?;
+        let listed = manifest
+            .tables
+            .values()
+            .flat_map(|table| &*table.range_deletes);
+        let listed = memory::collect(listed.cloned(), "range deletes")?;
+        let merged = merge(env, tables, listed, output)?;
         self.report.entries_written = merged.iter().map(|(_, table)| table.entries).sum();
         for (path, _) in &replayed {
             env.remove_file(path)?;

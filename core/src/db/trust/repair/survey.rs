@@ -136,6 +136,7 @@ impl<'a> Survey<'a> {
         let manifest = info.map(|info| Said {
             entries: info.entries,
             tombstones: info.tombstones,
+            range_deletes: info.range_deletes.len() as u64,
             terms: info.content_sum,
         });
         let Some(what) = other_entries(table.sum, manifest, table.said) else {
@@ -189,10 +190,12 @@ mod tests {
             terms: 5,
             puts: 3,
             tombstones: 1,
+            range_deletes: 0,
         };
         let right = Said {
             entries: 4,
             tombstones: 1,
+            range_deletes: 0,
             terms: Some(5),
         };
         // A table of format version 1 has no known sum.
@@ -211,6 +214,10 @@ mod tests {
             },
             Said {
                 tombstones: 2,
+                ..right
+            },
+            Said {
+                range_deletes: 1,
                 ..right
             },
             Said {

@@ -6,15 +6,20 @@ use crate::error::{Error, Result};
 use crate::iterator::InternalIterator;
 use crate::iterator::visible::kind_of;
 use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::range_delete::RangeDelete;
+use crate::range_sweep::RangeSweep;
 
 /// The effect of an entry.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Decided {
-    pub(super) kind: ValueKind,
-    /// The value of its key at the number.
+    /// It decides what a reader at the number sees of its key.
     pub(super) is_now: bool,
-    /// The value of its key at the smaller number.
+    /// It decides that for a reader at the smaller number.
     pub(super) is_then: bool,
+    /// The reader at the number sees its value.
+    pub(super) shows_now: bool,
+    /// The reader at the smaller number sees its value.
+    pub(super) shows_then: bool,
 }
 
 /// The values of each key for a reader at `number` and for one at the smaller `past` (READS-3), computed from
@@ -29,6 +34,8 @@ pub(super) struct Expected<I> {
     trailer: Trailer,
     is_decided: bool,
     is_past_decided: bool,
+    /// The range deletes among the entries.
+    ranges: RangeSweep,
     pub(super) met: Sum,
     pub(super) bytes: u64,
 }
@@ -52,12 +59,13 @@ impl<I: InternalIterator> Expected<I> {
             trailer: Trailer::NEWEST,
             is_decided: false,
             is_past_decided: false,
+            ranges: RangeSweep::default(),
             met: Sum::default(),
             bytes: 0,
         }
     }
 
-    /// Moves to the next entry that decides what a reader sees of its key: a put or a tombstone. `None` at the end.
+    /// Moves to the next entry that decides what a reader sees of its key. `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Decided>> {
         loop {
             let is_first = !self.is_begun;
@@ -88,14 +96,25 @@ impl<I: InternalIterator> Expected<I> {
             }
             let kind = kind_of(trailer)?;
             self.met.add_entry(user_key, trailer, self.entries.value());
+            let sequence = trailer.sequence();
+            self.ranges.advance(user_key);
+            if kind == ValueKind::RangeDelete {
+                let value = self.entries.value();
+                let range = RangeDelete::of_entry(user_key, sequence, value)?;
+                self.ranges.begin(range);
+            }
+            let shows_at = |reader: SequenceNumber| {
+                kind == ValueKind::Put && !self.ranges.deletes(sequence, reader)
+            };
             let is_now = !std::mem::replace(&mut self.is_decided, true);
             let is_past = self.past.is_some_and(|past| trailer.sequence() <= past);
             let is_then = is_past && !std::mem::replace(&mut self.is_past_decided, true);
             if is_now || is_then {
                 return Ok(Some(Decided {
-                    kind,
                     is_now,
                     is_then,
+                    shows_now: is_now && shows_at(self.number),
+                    shows_then: is_then && self.past.is_some_and(shows_at),
                 }));
             }
         }

@@ -6,10 +6,10 @@
 //!            each by itself.
 //! * READS-3  The expected result at that number is computed from the merge by the simplest rule, which is
 //!            stated only here: for each key the newest entry with a number <= the reader's, and nothing if
-//!            that is a tombstone. A forward cursor is compared with it pair by pair, and a backward cursor run
-//!            by run. Gets, single and of many keys, and seeks into the gap before a key are compared for a
-//!            sample. At the oldest pinned number, if there is one, a forward cursor and both kinds of get are
-//!            compared too.
+//!            that is a tombstone, or if a range delete with a number between the two has the key. A forward
+//!            cursor is compared with it pair by pair, and a backward cursor run by run. Gets, single and of
+//!            many keys, and seeks into the gap before a key are compared for a sample. At the oldest pinned
+//!            number, if there is one, a forward cursor and both kinds of get are compared too.
 //! * READS-4  A difference is a bug or a memory error: the bytes on disk were checked before. Memory: a few
 //!            entries, and the blocks that the iterators hold.
 //!
@@ -37,7 +37,7 @@ use super::walk::{LOOK_BYTES, Walking};
 use crate::content::Sum;
 use crate::error::Result;
 use crate::iterator::InternalIterator;
-use crate::key::{SequenceNumber, ValueKind};
+use crate::key::SequenceNumber;
 
 /// Each key with a larger value than this is looked up too, because blocks store such values in other ways.
 const SAMPLED_VALUE_BYTES: usize = 32 << 10;
@@ -89,10 +89,11 @@ where
         let (mut keys, mut reported) = (0u64, 0);
         while let Some(decided) = expected.next()? {
             let (key, value) = (expected.key(), expected.value());
-            let value = (decided.kind == ValueKind::Put).then_some(value);
             if let Some(past) = &mut past {
+                let value = decided.shows_then.then_some(value);
                 past.meet(decided, key, value, &mut outcome.past_differences)?;
             }
+            let value = decided.shows_now.then_some(value);
             if decided.is_now {
                 let is_large = value.is_some_and(|value| value.len() > SAMPLED_VALUE_BYTES);
                 if keys.is_multiple_of(SAMPLED_KEYS) || is_large {

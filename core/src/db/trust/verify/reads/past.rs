@@ -47,7 +47,8 @@ impl<C: Pairs, L: Lookups> Past<C, L> {
         if !decided.is_then {
             return memory::replace(self.undecided.insert(Vec::new()), key, "a key");
         }
-        let count = match decided.is_now {
+        let is_same = decided.is_now && decided.shows_now == decided.shows_then;
+        let count = match is_same {
             true => &mut self.same,
             false => &mut self.changed,
         };

@@ -6,7 +6,8 @@ use super::backward::RUN_PAIRS;
 use super::*;
 use crate::db::trust::verify::shown::Shown;
 use crate::db::trust::verify::walk::{Way, first_difference, walk};
-use crate::key::{KeyRef, Trailer};
+use crate::key::{KeyRef, Trailer, ValueKind};
+use crate::range_delete::RangeDelete;
 use crate::version::TOGETHER;
 
 /// Entries in a vector, in the order in which they were given.
@@ -145,6 +146,26 @@ impl Lookups for MapLookups<'_> {
     }
 }
 
+/// What a reader at `number` sees of these entries.
+fn seen(entries: &[(Vec<u8>, Trailer, Vec<u8>)], number: SequenceNumber) -> Map {
+    let mut writes: Vec<_> = entries.iter().collect();
+    writes.sort_by_key(|(_, trailer, _)| trailer.sequence());
+    let mut map = Map::new();
+    for (key, trailer, value) in writes {
+        let sequence = trailer.sequence();
+        match trailer.kind().filter(|_| sequence <= number) {
+            None => {}
+            Some(ValueKind::Put) => drop(map.insert(key.clone(), value.clone())),
+            Some(ValueKind::Delete) => drop(map.remove(key)),
+            Some(ValueKind::RangeDelete) => {
+                let range = RangeDelete::of_entry(key, sequence, value).unwrap();
+                map.retain(|key, _| !range.covers(key));
+            }
+        }
+    }
+    map
+}
+
 impl Case {
     /// Keys with several versions and tombstones, some of them above the number at which they are read; more pairs
     /// than fit in a stretch.
@@ -167,19 +188,24 @@ impl Case {
                 };
                 let value = match kind {
                     ValueKind::Put => format!("{at} {version}").into_bytes(),
-                    ValueKind::Delete => vec![],
+                    _ => vec![],
                 };
                 entries.push((key.clone(), Trailer::new(sequence, kind), value));
             }
-            let newest = entries[entries.len() - versions as usize..]
-                .iter()
-                .find(|(_, trailer, _)| trailer.sequence() <= number);
-            if let Some((_, trailer, value)) = newest
-                && trailer.kind() == Some(ValueKind::Put)
-            {
-                map.insert(key, value.clone());
+            // A range delete that a reader in the past sees, one that only a present one sees, and one to come.
+            if let Some(later) = [0, 450, 900].get(at as usize % 29) {
+                let sequence = SequenceNumber(u64::from(at % 7 * 30 + later + 55));
+                let value = [&[0], &key[..], b"~"].concat();
+                let value = match at % 4 {
+                    0 => value,
+                    more => [&[0], &self::key(at + 3 * more)[..]].concat(),
+                };
+                let trailer = Trailer::new(sequence, ValueKind::RangeDelete);
+                entries.push((key.clone(), trailer, value));
             }
         }
+        entries.sort_by(|a, b| KeyRef::new(&a.0, a.1).cmp(&KeyRef::new(&b.0, b.1)));
+        map.extend(seen(&entries, number));
         Case {
             entries: Entries {
                 entries,
@@ -199,16 +225,7 @@ impl Case {
     fn with_past() -> Case {
         let mut case = Case::new();
         let number = SequenceNumber(200);
-        let mut map = Map::new();
-        // Oldest first: what follows hides it.
-        for (key, trailer, value) in case.entries.entries.iter().rev() {
-            if trailer.sequence() <= number {
-                match trailer.kind() {
-                    Some(ValueKind::Put) => drop(map.insert(key.clone(), value.clone())),
-                    _ => drop(map.remove(key)),
-                }
-            }
-        }
+        let map = seen(&case.entries.entries, number);
         case.past = Some(PastCase {
             number,
             forward: map.clone(),
@@ -347,7 +364,7 @@ fn a_seek_that_passes_over_a_key_or_finds_another_value_or_a_key_that_is_not_the
 {
     let whole = Case::new();
     let mut sampled = (0..).step_by(16).map(key);
-    let first = sampled.next().unwrap();
+    let first = sampled.find(|key| whole.seeks.contains_key(key)).unwrap();
     let later = sampled.find(|key| whole.seeks.contains_key(key)).unwrap();
     for key in [first, later] {
         let mut case = Case::new();

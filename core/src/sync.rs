@@ -42,7 +42,7 @@ pub use std::thread::panicking;
 /// The types for statics, with and without the model checker (MODEL-2).
 pub mod process {
     pub use std::sync::atomic::{
-        AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering,
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 }
 

@@ -28,6 +28,26 @@ impl KeyRange {
         };
     }
 
+    /// Whether it ends before `key`, and a key lies between.
+    pub(super) fn ends_before(&self, key: &[u8]) -> bool {
+        self.end.as_deref().is_some_and(|end| end < key)
+    }
+
+    /// The keys from the first of both to the last of both.
+    pub(super) fn joined(self, other: &KeyRange) -> KeyRange {
+        KeyRange {
+            start: match other.start < self.start {
+                true => other.start.clone(),
+                false => self.start,
+            },
+            end: match (self.end, &other.end) {
+                (Some(own), Some(other)) if *other > own => Some(other.clone()),
+                (Some(own), Some(_)) => Some(own),
+                _ => None,
+            },
+        }
+    }
+
     /// Whether no key lies between it and `next`, which starts at or after it.
     pub(super) fn touches(&self, next: &KeyRange) -> bool {
         self.end.as_ref().is_none_or(|end| next.start <= *end)

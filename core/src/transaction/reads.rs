@@ -39,8 +39,6 @@ pub(crate) struct Reads {
     /// Each with the number of the walk that may still lengthen it.
     ranges: Vec<(u64, KeyRange)>,
     range_bytes: usize,
-    /// How many ranges there were after they were last joined.
-    joined: usize,
 }
 
 fn bit_of(hash: u64) -> (usize, u64) {
@@ -56,12 +54,13 @@ impl Reads {
             self.note_coarsely(hash);
             return Ok(());
         }
-        if self.keys.last().is_some_and(|(last, _)| *last == hash) {
+        if self.is_last_key(key) {
             return Ok(());
         }
-        let is_full =
-            self.keys.len() >= MAX_KEYS || self.key_bytes.len() + key.len() > MAX_KEYS_BYTES;
-        if is_full {
+        if self.is_full(key) {
+            self.forget_repeated_keys()?;
+        }
+        if self.is_full(key) {
             let words = std::iter::repeat_n(0, COARSE_BITS / 64);
             self.coarse = memory::collect(words, READS)?;
             let keys = std::mem::take(&mut self.keys);
@@ -72,9 +71,54 @@ impl Reads {
             self.note_coarsely(hash);
             return Ok(());
         }
+        self.add_key(hash, key)
+    }
+
+    fn add_key(&mut self, hash: u64, key: &[u8]) -> Result<()> {
         memory::reserve(&mut self.keys, 1, READS)?;
         memory::append(&mut self.key_bytes, key, READS)?;
         self.keys.push((hash, self.key_bytes.len()));
+        Ok(())
+    }
+
+    /// Whether there is no room for `key` among those that are kept one by one.
+    fn is_full(&self, key: &[u8]) -> bool {
+        self.keys.len() >= MAX_KEYS || self.key_bytes.len() + key.len() > MAX_KEYS_BYTES
+    }
+
+    /// Whether `key` was the last one noted.
+    fn is_last_key(&self, key: &[u8]) -> bool {
+        let start = match self.keys.len() {
+            0 => return false,
+            1 => 0,
+            count => self.keys[count - 2].1,
+        };
+        self.key_bytes[start..] == *key
+    }
+
+    /// Keeps each key once. Keeps them as they are if that would leave more than half of the room taken, because then
+    /// it would come to this again soon.
+    fn forget_repeated_keys(&mut self) -> Result<()> {
+        let mut start = 0;
+        let mut places = memory::room_for(self.keys.len(), READS)?;
+        for (hash, end) in &self.keys {
+            places.push((*hash, start, *end));
+            start = *end;
+        }
+        let key_of = |&(_, start, end): &(u64, usize, usize)| &self.key_bytes[start..end];
+        places.sort_unstable_by(|one, other| (one.0, key_of(one)).cmp(&(other.0, key_of(other))));
+        places.dedup_by(|next, one| key_of(next) == key_of(one));
+        let bytes: usize = places.iter().map(|(_, start, end)| end - start).sum();
+        if 2 * places.len() > MAX_KEYS || 2 * bytes > MAX_KEYS_BYTES {
+            return Ok(());
+        }
+        let mut key_bytes = memory::room_for(bytes, READS)?;
+        self.keys.clear();
+        for (hash, start, end) in places {
+            key_bytes.extend_from_slice(&self.key_bytes[start..end]);
+            self.keys.push((hash, key_bytes.len()));
+        }
+        self.key_bytes = key_bytes;
         Ok(())
     }
 
@@ -112,7 +156,11 @@ impl Reads {
             memory::replace(&mut range.start, start, READS)?;
         }
         match (&mut range.end, end) {
-            (Some(own), Some(end)) if end > &own[..] => memory::replace(own, end, READS)?,
+            (Some(own), Some(end)) if end > &own[..] => {
+                // First, so that a failure does not shorten the range.
+                memory::reserve(own, end.len(), READS)?;
+                memory::replace(own, end, READS)?;
+            }
             (own @ Some(_), None) => *own = None,
             _ => {}
         }
@@ -121,23 +169,31 @@ impl Reads {
         Ok(())
     }
 
-    /// Joins neighbours if there are too many ranges (READSET-1). Walks that lengthen a joined range begin a new one.
+    /// Joins neighbours while there are too many ranges, or too many bytes in their bounds (READSET-1). Walks that
+    /// lengthen a joined range begin a new one.
     fn keep_ranges_few(&mut self) {
-        // Long bounds may stay many bytes; joining is tried again only when there are twice as many ranges.
-        let most = MAX_RANGES.min(MAX_RANGE_BYTES * self.ranges.len() / (self.range_bytes + 1));
-        if self.ranges.len() <= most.max(2 * self.joined) {
+        if self.ranges.len() <= MAX_RANGES && self.range_bytes <= MAX_RANGE_BYTES {
             return;
         }
         self.sort_ranges();
-        let mut ranges = std::mem::take(&mut self.ranges).into_iter();
-        while let Some((_, mut range)) = ranges.next() {
-            if let Some((_, next)) = ranges.next() {
-                range.join(next);
+        loop {
+            self.range_bytes = self.ranges.iter().map(|(_, range)| range.bytes()).sum();
+            // Halved, so that it does not come to this at each step.
+            let is_few =
+                self.ranges.len() <= MAX_RANGES / 2 && self.range_bytes <= MAX_RANGE_BYTES / 2;
+            if is_few || self.ranges.len() <= 1 {
+                return;
             }
-            self.ranges.push((NO_WALK, range));
+            let mut is_second = false;
+            self.ranges.dedup_by(|(_, next), (walk, range)| {
+                is_second = !is_second;
+                if is_second {
+                    range.join(std::mem::take(next));
+                    *walk = NO_WALK;
+                }
+                is_second
+            });
         }
-        self.joined = self.ranges.len();
-        self.range_bytes = self.ranges.iter().map(|(_, range)| range.bytes()).sum();
     }
 
     /// Makes the ranges disjoint and ascending (READSET-2).

@@ -20,6 +20,8 @@ const WRITES: &str = "the writes of a transaction";
 /// How many small allocations a write makes that are not checked one by one.
 const WRITE_PIECES: usize = 6;
 
+/// About the bytes of a key in the map, without its own.
+const COPY_BYTES: usize = 128;
 /// The most bytes that are allocated with their count, as one of the pieces that are not checked one by one.
 const SMALL_BYTES: usize = 2048;
 
@@ -106,8 +108,11 @@ pub(crate) struct Undo(Vec<Change>);
 enum Change {
     /// The write of a key, if it had one.
     Write(Bytes, Option<Written>),
-    /// The ranges that were deleted.
-    Deleted(Arc<Vec<KeyRange>>),
+    /// The deleted ranges in whose place there is one now.
+    Deleted {
+        place: usize,
+        removed: Vec<KeyRange>,
+    },
 }
 
 fn value_length(written: &Written) -> usize {
@@ -116,6 +121,17 @@ fn value_length(written: &Written) -> usize {
 
 fn shown<'a>((key, written): (&'a Bytes, &'a Written)) -> Shown<'a> {
     (key, written.as_ref().map(|value| &**value))
+}
+
+impl Undo {
+    /// Bytes of the keys, values and bounds that it keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        let changes = self.0.iter().map(|change| match change {
+            Change::Write(key, written) => key.len() + written.as_ref().map_or(0, value_length),
+            Change::Deleted { removed, .. } => removed.iter().map(KeyRange::bytes).sum(),
+        });
+        changes.sum()
+    }
 }
 
 impl Writes {
@@ -145,37 +161,38 @@ impl Writes {
         undo: Option<&mut Undo>,
     ) -> Result<()> {
         memory::room_ahead(WRITE_PIECES, WRITES)?;
-        let mut all = memory::copy_of(&self.deleted, WRITES)?;
-        let range = KeyRange {
+        let mut range = KeyRange {
             start: memory::copy_of(start, WRITES)?,
             end: end.map(|end| memory::copy_of(end, WRITES)).transpose()?,
         };
-        memory::reserve(&mut all, 1, WRITES)?;
-        let place = all.partition_point(|other| other.start <= range.start);
-        all.insert(place, range);
-        all.dedup_by(|next, range| {
-            let touches = range.touches(next);
-            if touches {
-                range.join(std::mem::take(next));
-            }
-            touches
-        });
-        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = self.last.range::<[u8], _>((Bound::Included(start), end));
-        let inside = memory::collect(range.map(|(key, _)| key.clone()), WRITES)?;
+        let bound = end.map_or(Bound::Unbounded, Bound::Excluded);
+        let written = self.last.range::<[u8], _>((Bound::Included(start), bound));
+        let inside = memory::collect(written.map(|(key, _)| key.clone()), WRITES)?;
         let mut passing = Vec::new();
         let changes = undo.map_or(&mut passing, |Undo(changes)| changes);
         memory::reserve(changes, inside.len() + 1, WRITES)?;
+        if Arc::strong_count(&self.deleted) > 1 {
+            self.room_for_copy()?;
+        }
+        let deleted = Arc::make_mut(&mut self.deleted);
+        memory::reserve(deleted, 1, WRITES)?;
         for key in inside {
             let before = self.last.get(&key).cloned();
             changes.push(Change::Write(key.clone(), before));
             self.set(key, None);
         }
-        let before = std::mem::replace(&mut self.deleted, Arc::new(all));
-        changes.push(Change::Deleted(before));
+        // The new range takes the place of those that it meets, which lie together.
+        let deleted = Arc::make_mut(&mut self.deleted);
+        let place = deleted.partition_point(|other| other.ends_before(&range.start));
+        let met = deleted[place..].partition_point(|other| range.touches(other));
+        let removed: Vec<KeyRange> = deleted.drain(place..place + met).collect();
+        for other in &removed {
+            range = range.joined(other);
+        }
+        deleted.insert(place, range);
+        changes.push(Change::Deleted { place, removed });
         debug_assert!(
-            self.deleted
-                .is_sorted_by(|range, next| !range.touches(next) && range.start < next.start),
+            deleted.is_sorted_by(|range, next| !range.touches(next) && range.start < next.start),
             "WRITES-1: deleted ranges are disjoint"
         );
         Ok(())
@@ -224,7 +241,10 @@ impl Writes {
         {
             match change {
                 Change::Write(key, before) => self.set(key, before),
-                Change::Deleted(before) => self.deleted = before,
+                Change::Deleted { place, removed } => {
+                    let deleted = Arc::make_mut(&mut self.deleted);
+                    deleted.splice(place..=place, removed);
+                }
             }
         }
     }
@@ -262,6 +282,14 @@ impl Writes {
     pub(crate) fn bytes(&self) -> usize {
         let deleted: usize = self.deleted.iter().map(KeyRange::bytes).sum();
         self.bytes + deleted
+    }
+
+    /// Checks that there is memory for a copy, which shares keys and values.
+    pub(crate) fn room_for_copy(&self) -> Result<()> {
+        let ranges: usize = self.deleted.iter().map(KeyRange::bytes).sum();
+        let bytes = self.last.len() * COPY_BYTES + self.deleted.len() * COPY_BYTES + ranges;
+        // Freed at once, for the copy to take.
+        memory::room_for::<u8>(bytes, WRITES).map(drop)
     }
 
     /// All of it as one batch: the range deletes, then the writes, each in the order of the keys (WRITES-1).

@@ -297,7 +297,7 @@ fn has_large_noise(operation: &Operation) -> bool {
         Operation::Put { value, .. } => large(value),
         Operation::Batch { entries, .. } => entries
             .iter()
-            .any(|(_, value)| value.as_ref().is_some_and(large)),
+            .any(|entry| entry.content().as_ref().is_some_and(large)),
         _ => false,
     }
 }

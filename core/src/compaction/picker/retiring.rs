@@ -66,6 +66,10 @@ pub(super) fn is_alone(
     (0..LEVELS).all(|level| {
         let files = version.overlapping(level, Some(&range.start), range.end.as_deref());
         let mut others = files.iter().filter(|file| !inputs.contains(&file.number));
-        others.all(|file| file.smallest_sequence.max(file.swept) >= range.number)
+        others.all(|file| {
+            let (first, last) = (file.smallest_key().user_key, file.largest_key().user_key);
+            // `overlapping` includes a table that begins at the end of the range.
+            file.smallest_sequence.max(file.swept) >= range.number || !range.meets(first, last)
+        })
     })
 }

@@ -56,13 +56,22 @@ impl Commit {
             }
             return Ok(self.order.last());
         }
+        self.admit(batch)?;
         match self.commit_if(batch, None)? {
             Ok(committed) => self.finish(committed, options),
             Err(_) => Err(Error::internal("a write has no condition that could fail")),
         }
     }
 
-    /// Steps 1 to 3 for a batch that is not empty. With a `condition`, only if it holds at the very place in the
+    /// Waits as long as writers must, so that flushes and compactions keep up. Once for each batch.
+    #[inline]
+    pub(in crate::db) fn admit(&self, batch: &WriteBatch) -> Result<()> {
+        self.context.check_writable()?;
+        let payload = wal::Payload::new(batch.encoded());
+        self.tree.admit(payload.encoded().len() as u64)
+    }
+
+    /// Steps 1 to 3 for a batch that is admitted and not empty. With a `condition`, only if it holds at the very place in the
     /// order of commits that the batch gets; otherwise tells why not, and has done nothing. Nor has it after
     /// `OutOfMemory`.
     #[inline]
@@ -78,7 +87,6 @@ impl Commit {
             self.tree.name_range_deletes()?;
         }
         let payload = wal::Payload::new(batch.encoded());
-        self.tree.admit(payload.encoded().len() as u64)?;
         loop {
             match self.try_commit(batch, &payload, condition)? {
                 Ok(committed) => return Ok(Ok(committed)),

@@ -100,9 +100,8 @@ impl Cursor {
         // As in `open`.
         let superversion = tree.load_full();
         let sequence = tree.order().read_at(Some(snapshot))?;
-        let mut options = with_prefix_as_bounds(options)?;
-        // It keeps what the snapshot sees.
-        options.snapshot = Some(snapshot.clone());
+        // The superversion keeps what the snapshot sees (CURSOR-1), so the cursor need not hold the snapshot.
+        let options = with_prefix_as_bounds(options)?;
         Cursor::at(tree, holds, superversion, sequence, options, Some(overlay))
     }
 

@@ -212,6 +212,50 @@ fn whole_tables_go_unread_then_the_edges_are_swept_and_then_the_range_delete_ret
     assert_eq!(settle(&db), 0);
 }
 
+/// RETIRE-1: the end of a range is not in it.
+#[test]
+fn a_range_delete_retires_although_a_table_begins_where_it_ends() {
+    let env = MemEnv::new();
+    let db = DB::open("/db", deep(&env)).unwrap();
+    fill(&db, 0..3000);
+    db.flush().unwrap();
+    db.compact_range(None, None).unwrap();
+    settle(&db);
+    let superversion = db.rooms().tree.load_full();
+    let tables = superversion.version().all_files();
+    let mut first: Vec<_> = tables
+        .map(|(_, file)| file.smallest_key().user_key.to_vec())
+        .collect();
+    drop(superversion);
+    first.sort();
+    let end = &first[first.len() / 2];
+    db.delete_range(None, Some(end)).unwrap();
+    db.flush().unwrap();
+    assert_eq!(range_deletes(&db), 1);
+    settle(&db);
+    assert_eq!(range_deletes(&db), 0);
+    assert_eq!(&db.iter().next().unwrap().unwrap().0, end);
+    assert!(db.verify().unwrap().is_ok());
+}
+
+#[test]
+fn about_as_many_entries_are_counted_as_range_deletes_leave() {
+    let env = MemEnv::new();
+    let db = DB::open("/db", deep(&env)).unwrap();
+    let about = || db.approximate_count(None, None).unwrap();
+    db.delete_range(None, None).unwrap();
+    assert_eq!(about(), 0);
+    db.flush().unwrap();
+    assert_eq!(about(), 0);
+    fill(&db, 0..3000);
+    db.flush().unwrap();
+    assert_eq!(about(), 3000);
+    db.delete_range(None, None).unwrap();
+    assert_eq!(about(), 0);
+    db.flush().unwrap();
+    assert_eq!(about(), 0);
+}
+
 #[test]
 fn a_snapshot_keeps_what_it_sees_and_its_release_lets_everything_go() {
     let env = MemEnv::new();

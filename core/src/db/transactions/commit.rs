@@ -69,6 +69,7 @@ impl Transactions {
             return Ok(Verdict::Unwritten(begun));
         }
         let batch = open.writes.to_batch()?;
+        self.commit.admit(&batch)?;
         open.reads.sort()?;
         let reads = &open.reads;
         let mut since = begun;

@@ -61,8 +61,6 @@ struct List {
     open: Vec<Option<Weak<Slot>>>,
     /// The free places in `open`.
     free: Vec<usize>,
-    /// How many have begun.
-    begun: u64,
     /// When they are looked at next, on the environment's clock; `None`: no look is due.
     due_micros: Option<u64>,
 }
@@ -119,10 +117,12 @@ impl Transactions {
         };
         let snapshot = self.order.snapshot().inspect_err(unwatch)?;
         let open = Open::new(snapshot, options.read_only);
+        if self.tree.has_no_flush_thread() {
+            self.look_around();
+        }
         let mut list = self.list.lock();
         let place = list.free_place().inspect_err(unwatch)?;
-        list.begun += 1;
-        let slot = Arc::new(Slot::new(list.begun, place, open));
+        let slot = Arc::new(Slot::new(place, open));
         list.open[place] = Some(Arc::downgrade(&slot));
         let is_unwatched = list.due_micros.is_none();
         drop(list);
@@ -192,12 +192,11 @@ impl Transactions {
         };
         drop(list);
         for slot in slots {
-            let used = slot.used_micros(now);
-            if used.is_some_and(|used| used.saturating_add(timeout) <= now) {
+            if let Some(open) = slot.end_if_unused(now, timeout) {
                 self.counts.timed_out.fetch_add(1, Ordering::Relaxed);
                 self.context
                     .note(format_args!("transaction {} timed out", slot.number()));
-                self.end(&slot, Ended::TimedOut);
+                self.release(&slot, open);
             }
         }
     }

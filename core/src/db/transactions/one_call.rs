@@ -57,11 +57,13 @@ impl Transactions {
         let mut conflicts = 0;
         loop {
             let transaction = self.begin(&TransactionOptions::default())?;
-            let done = work(&transaction)?;
-            match transaction.commit_with(options) {
-                Ok(_) => return Ok(done),
+            let done = work(&transaction).and_then(|done| {
+                transaction.commit_with(options)?;
+                Ok(done)
+            });
+            match done {
                 Err(error) if error.kind() == ErrorKind::Conflict => conflicts += 1,
-                Err(error) => return Err(error),
+                done => return done,
             }
             effort::wait()?;
             pause(pause_after(conflicts, transaction.number()));

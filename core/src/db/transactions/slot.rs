@@ -7,8 +7,11 @@ use crate::db::read::NoteRanges;
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Snapshot;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, process};
 use crate::transaction::{Mark, Reads, Undo, Writes};
+
+/// How many transactions have begun in this process, in any database.
+static BEGUN: process::AtomicU64 = process::AtomicU64::new(0);
 
 /// See the head of the file.
 pub(super) struct Slot {
@@ -91,8 +94,24 @@ impl Open {
                 "the transaction was begun with read_only",
             ));
         }
+        self.own_writes()?;
         let undo = (!self.savepoints.is_empty()).then_some(&mut self.undo);
         Ok((Arc::make_mut(&mut self.writes), undo))
+    }
+
+    /// Takes back the writes since `mark`.
+    pub(super) fn undo_to(&mut self, mark: Mark) -> Result<()> {
+        self.own_writes()?;
+        Arc::make_mut(&mut self.writes).undo_to(mark, &mut self.undo);
+        Ok(())
+    }
+
+    /// Makes sure that there is memory for a copy of the writes, if a cursor shares them.
+    fn own_writes(&self) -> Result<()> {
+        match Arc::strong_count(&self.writes) {
+            1 => Ok(()),
+            _ => self.writes.room_for_copy(),
+        }
     }
 
     /// Notes the lookup of a key, unless nothing will be compared.
@@ -137,9 +156,9 @@ impl Drop for Use<'_> {
 }
 
 impl Slot {
-    pub(super) fn new(number: u64, place: usize, open: Open) -> Slot {
+    pub(super) fn new(place: usize, open: Open) -> Slot {
         Slot {
-            number,
+            number: BEGUN.fetch_add(1, process::Ordering::Relaxed) + 1,
             place,
             is_busy: AtomicBool::new(false),
             walks: AtomicU64::new(0),
@@ -147,7 +166,7 @@ impl Slot {
         }
     }
 
-    /// Its number among the transactions since the database was opened.
+    /// Its number among the transactions of this process.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
@@ -236,16 +255,21 @@ impl Slot {
         }
     }
 
-    /// A look `now`: when an open transaction was last used. One that was used since the last look counts as used now,
-    /// so that its calls need not read the clock.
-    pub(super) fn used_micros(&self, now_micros: u64) -> Option<u64> {
-        match &mut *self.state.lock() {
-            State::Open(open) => {
-                if std::mem::take(&mut open.is_used) {
-                    open.used_micros = now_micros;
-                }
-                Some(open.used_micros)
-            }
+    /// Ends it if it is open and nobody has used it for `timeout`; returns what it held. One that was used since the
+    /// last look counts as used now, so that its calls need not read the clock.
+    pub(super) fn end_if_unused(&self, now_micros: u64, timeout_micros: u64) -> Option<Open> {
+        let mut state = self.state.lock();
+        let State::Open(open) = &mut *state else {
+            return None;
+        };
+        if std::mem::take(&mut open.is_used) {
+            open.used_micros = now_micros;
+        }
+        if open.used_micros.saturating_add(timeout_micros) > now_micros {
+            return None;
+        }
+        match std::mem::replace(&mut *state, State::Ended(Ended::TimedOut)) {
+            State::Open(open) => Some(open),
             _ => None,
         }
     }
@@ -253,7 +277,7 @@ impl Slot {
     /// Bytes of its reads and writes.
     pub(super) fn bytes(&self) -> usize {
         match &*self.state.lock() {
-            State::Open(open) => open.writes.bytes() + open.reads.bytes(),
+            State::Open(open) => open.writes.bytes() + open.undo.bytes() + open.reads.bytes(),
             _ => 0,
         }
     }

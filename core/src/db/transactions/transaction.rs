@@ -31,8 +31,9 @@ use crate::transaction::{Undo, Writes};
 /// entries that it sees; so one that nobody has used for
 /// [`transaction_timeout`](crate::Options::transaction_timeout) is rolled back soon after, and its calls then return
 /// `Conflict`.
-/// It takes memory for its writes, and up to about 6 MiB for what it has read; when it has read very much, changes of
-/// other keys may count as conflicts too.
+/// It takes memory for its writes (with savepoints also for those that were overwritten), and up to about 6 MiB for
+/// what it has read, besides the bounds of one range; when it has read very much, changes of other keys may count as
+/// conflicts too.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -332,7 +333,7 @@ impl Transaction {
                 ));
             };
             let (_, mark) = open.savepoints[at];
-            Arc::make_mut(&mut open.writes).undo_to(mark, &mut open.undo);
+            open.undo_to(mark)?;
             open.savepoints.truncate(at + 1);
             Ok(())
         })
@@ -342,7 +343,8 @@ impl Transaction {
     ///
     /// Returns the sequence number of its last operation, or of the last write that it sees, if it has no writes.
     /// Without writes it never conflicts. Errors: `Conflict` if what it has read was changed: nothing was written;
-    /// otherwise as for [`DB::write`](crate::DB::write). Only after `OutOfMemory` is it still open.
+    /// otherwise as for [`DB::write`](crate::DB::write). It is
+    /// still open only if `OutOfMemory` came before anything was written, or another call was under way.
     pub fn commit(&self) -> Result<SequenceNumber> {
         self.commit_with(&WriteOptions::default())
     }

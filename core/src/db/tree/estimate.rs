@@ -3,6 +3,7 @@
 use super::Tree;
 use crate::error::Result;
 use crate::memtable::Memtable;
+use crate::range_deletes::Coverage;
 use crate::sync::Arc;
 use crate::version::{FileMeta, LEVELS};
 
@@ -22,8 +23,12 @@ impl Tree {
         let mut balance: i128 = memtables
             .map(|memtable| balance_of_memtable(memtable, start, end))
             .sum();
+        let mut coverage = superversion.coverage(self.order.last());
         for level in 0..LEVELS {
             for file in superversion.version.overlapping(level, start, end) {
+                if is_covered(&mut coverage, &file) {
+                    continue;
+                }
                 balance += self.balance_of_table(&file, start, end)?;
             }
         }
@@ -44,7 +49,8 @@ impl Tree {
         }
         // A newer entry hides an older version. A tombstone hides an older version here or an entry elsewhere.
         let hidden = file.tombstones.max(file.older_versions());
-        let balance = i128::from(file.entries) - i128::from(file.tombstones) - i128::from(hidden);
+        let unseen = file.tombstones + file.range_deletes.len() as u64;
+        let balance = i128::from(file.entries) - i128::from(unseen) - i128::from(hidden);
         let start = start.filter(|start| *start > smallest);
         let end = end.filter(|end| *end <= largest);
         if start.is_none() && end.is_none() {
@@ -55,10 +61,22 @@ impl Tree {
     }
 }
 
+/// Whether range deletes delete all entries of a table.
+fn is_covered(coverage: &mut Option<Coverage>, file: &FileMeta) -> bool {
+    let Some(coverage) = coverage else {
+        return false;
+    };
+    let (first, last) = (file.smallest_key().user_key, file.largest_key().user_key);
+    let newest = file.largest_sequence;
+    let uncovered = |coverage: &mut Coverage, key: &[u8]| coverage.at(key).newest <= newest;
+    coverage.find_piece(first, last, uncovered) == Some(false)
+}
+
 /// The part of the memtable's balance that lies in the range: its puts, minus one for each tombstone.
 fn balance_of_memtable(memtable: &Memtable, start: Option<&[u8]>, end: Option<&[u8]>) -> i128 {
-    let entries = memtable.entries();
-    let balance = i128::from(entries) - 2 * i128::from(memtable.sum().tombstones);
+    let (entries, sum) = (memtable.entries(), memtable.sum());
+    let unseen = 2 * i128::from(sum.tombstones) + i128::from(sum.range_deletes);
+    let balance = i128::from(entries) - unseen;
     match (start, end) {
         (None, None) => balance,
         _ => in_part(balance, memtable.entries_between(start, end), entries),

@@ -310,6 +310,11 @@ impl Tree {
         self.context.options().manual_background || self.has_no_threads.load(Ordering::Relaxed)
     }
 
+    /// Whether no thread runs that looks at what is due.
+    pub(super) fn has_no_flush_thread(&self) -> bool {
+        self.context.options().read_only || self.has_no_threads.load(Ordering::Relaxed)
+    }
+
     /// Wakes the thread that flushes.
     pub(super) fn ring(&self) {
         self.doorbell.ring();

@@ -97,6 +97,46 @@ fn very_many_keys_become_coarse_and_none_is_forgotten() {
     assert!(reads.keys().is_none() && reads.bytes() < 1 << 20);
 }
 
+/// READSET-1: repeated keys do not make the reads coarse.
+#[test]
+fn a_few_keys_read_very_often_stay_what_they_are() {
+    let mut reads = Reads::default();
+    for number in 0..3 * MAX_KEYS {
+        reads.note_key(&[number as u8 % 5]).unwrap();
+    }
+    assert!(reads.keys().unwrap().count() <= MAX_KEYS);
+    reads.sort().unwrap();
+    assert!((0..5).all(|key| meet(&reads, &[&[key]])));
+    assert!((5..255).all(|key| !meet(&reads, &[&[key]])));
+}
+
+/// READSET-1: however long the keys, and whatever was joined before.
+#[test]
+fn the_bounds_of_ranges_take_bounded_memory() {
+    let mut reads = Reads::default();
+    for number in 0..2 * MAX_RANGES as u64 {
+        let start = (number * 2).to_be_bytes();
+        let end = (number * 2 + 1).to_be_bytes();
+        reads
+            .note_range(number + 1, Some(&start), Some(&end))
+            .unwrap();
+    }
+    for number in 0..2000u64 {
+        let mut start = vec![7; 64 << 10];
+        start[..8].copy_from_slice(&(number * 2 + (1 << 40)).to_be_bytes());
+        let end = [&start[..], b"z"].concat();
+        let walk = number + (1 << 40);
+        reads.note_range(walk, Some(&start), Some(&end)).unwrap();
+        assert!(
+            reads.bytes() < 2 * MAX_RANGE_BYTES,
+            "{number}: {}",
+            reads.bytes()
+        );
+        reads.sort().unwrap();
+        assert!(meet(&reads, &[&start]));
+    }
+}
+
 /// READSET-1.
 #[test]
 fn very_many_ranges_are_joined_and_none_is_forgotten() {

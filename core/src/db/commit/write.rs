@@ -71,8 +71,8 @@ impl Commit {
         self.tree.admit(payload.encoded().len() as u64)
     }
 
-    /// Steps 1 to 3 for a batch that is admitted and not empty. With a `condition`, only if it holds at the very place in the
-    /// order of commits that the batch gets; otherwise tells why not, and has done nothing. Nor has it after
+    /// Steps 1 to 3 for a batch that is admitted and not empty. With a `condition`, only if it holds at the very place
+    /// in the order of commits that the batch gets; otherwise tells why not, and has done nothing. Nor has it after
     /// `OutOfMemory`.
     #[inline]
     pub(in crate::db) fn commit_if(

@@ -518,7 +518,8 @@ impl DB {
     /// compacted away, and not in the same table as the newer one, makes the result one too large, and each
     /// tombstone of an absent key one too small. What a range delete has deleted does not count in tables that it
     /// covers as a whole, and still counts elsewhere until it is flushed and compacted away. In a table that is
-    /// partly in the range, the result may be off by the entries of a data block for each bound, more if large and small entries are mixed.
+    /// partly in the range, the result may be off by the entries of a data block for each bound, more if large and
+    /// small entries are mixed.
     ///
     /// Bounds may have any length. Errors: `Closed`; `Io`, `Corruption` if a table at a bound cannot be opened.
     /// Cost: microseconds, plus a few for every thousand entries of memtables in the range; it opens the

@@ -67,8 +67,7 @@ impl Commit {
     #[inline]
     pub(in crate::db) fn admit(&self, batch: &WriteBatch) -> Result<()> {
         self.context.check_writable()?;
-        let payload = wal::Payload::new(batch.encoded());
-        self.tree.admit(payload.encoded().len() as u64)
+        self.tree.admit(batch.encoded().len() as u64)
     }
 
     /// Steps 1 to 3 for a batch that is admitted and not empty. With a `condition`, only if it holds at the very place

@@ -80,8 +80,8 @@ impl Commit {
         condition: Option<&Unchanged<'_>>,
     ) -> Result<std::result::Result<Committed, NotUnchanged>> {
         debug_assert!(!batch.is_empty(), "PUBLISH-1: a commit takes a number");
-        self.context.check_writable()?;
         if batch.range_deletes() > 0 {
+            self.context.check_writable()?;
             // FEATURE-1.
             self.tree.name_range_deletes()?;
         }

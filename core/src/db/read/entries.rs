@@ -27,11 +27,8 @@ impl Entries {
     /// them to another entry to show.
     #[inline]
     pub(super) fn spannable(&mut self) -> Option<&mut MergingIterator<Source>> {
-        match self {
-            Entries::Stored(stored) => stored.inner_if_shown(),
-            // Between two entries of the tree there may be one that was written.
-            Entries::Overlaid(_) => None,
-        }
+        // Over an overlay there is none: between two entries of the tree there may be one that was written.
+        self.stored()?.inner_if_shown()
     }
 
     /// The entries of the tree, if nothing lies over them.

@@ -10,6 +10,7 @@ import weakref
 
 import aidb
 import pytest
+from together import run_all
 
 
 @pytest.fixture
@@ -109,26 +110,6 @@ def test_a_call_that_waits_lets_the_thread_it_waits_for_run(path, never_switchin
     # Waits for the other thread, which can close only while this one has released the interpreter's lock.
     aidb.open(path, lock_timeout=60_000).close()
     thread.join()
-
-
-def run_all(count, work):
-    """Runs ``work(index)`` in ``count`` threads that start together; raises an exception of any of them."""
-    barrier, failures = threading.Barrier(count), []
-
-    def run(index):
-        try:
-            barrier.wait()
-            work(index)
-        except BaseException as error:  # noqa: B036: it is raised below
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_threads_share_a_database(tiny_db):

@@ -8,26 +8,7 @@ import weakref
 
 import aidb
 import pytest
-
-
-def run_all(count, work):
-    """Runs ``work(index)`` in ``count`` threads that start together; raises an exception of any of them."""
-    barrier, failures = threading.Barrier(count), []
-
-    def run(index):
-        try:
-            barrier.wait()
-            work(index)
-        except BaseException as error:  # noqa: B036: it is raised below
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+from together import run_all
 
 
 def test_it_sees_its_own_writes_and_nobody_else_does_before_the_commit(db):

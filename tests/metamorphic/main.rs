@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aidb_tests::history::{
-    Flavour, History, MAX_SMALL, NAMES, Operation, Place, Tally, Written, calls, deck, fault_name,
-    options, print_shortest, run, seed_of, whole_deal,
+    Content, Entry, Flavour, History, MAX_SMALL, Move, NAMES, Operation, Place, Step, Tally,
+    Written, calls, deck, fault_name, options, print_shortest, run, seed_of, whole_deal,
 };
-use aidb_tests::{Fill, Random, Unit, edges_up_to};
+use aidb_tests::{Fill, Random, Unit, Walk, edges_up_to};
 
 const SEED_VARIABLE: &str = "AIDB_META_SEED";
 const SECONDS_VARIABLE: &str = "AIDB_META_SECONDS";
@@ -108,6 +108,47 @@ fn a_history_makes_sense_whatever_operations_are_removed() {
         let mut random = Random::new(seed);
         history.operations.retain(|_| random.below(2) == 0);
         check(&history).unwrap_or_else(|what| panic!("seed {seed}: {what}"));
+    }
+}
+
+/// RIVAL-1. The model took such a step for a walk over everything.
+#[test]
+fn a_step_that_cannot_leave_an_end_reads_nothing() {
+    let content = Content {
+        length: 1,
+        fill: Fill::Constant,
+        tag: 1,
+    };
+    let put = |key: &[u8]| Step::Write(vec![Entry::Put(key.to_vec(), content)]);
+    for (reverse, steps) in [
+        (true, [Move::First, Move::Prev, Move::Prev]),
+        (false, [Move::Last, Move::Next, Move::Next]),
+        (false, [Move::Last, Move::Next, Move::Chunk(1)]),
+    ] {
+        let walk = Walk {
+            reverse,
+            ..Walk::default()
+        };
+        let moves = steps.to_vec();
+        let mut history = History::draw(0);
+        history.flavour = Flavour::Plain;
+        history.operations = vec![
+            Operation::Begin { read_only: false },
+            Operation::Put {
+                key: b"a".to_vec(),
+                value: content,
+                sync: false,
+            },
+            Operation::Within {
+                transaction: 0,
+                steps: vec![put(b"b"), Step::Walk { walk, moves }],
+            },
+            Operation::Commit {
+                transaction: 0,
+                sync: false,
+            },
+        ];
+        check(&history).unwrap_or_else(|what| panic!("{steps:?}: {what}"));
     }
 }
 

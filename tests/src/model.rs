@@ -141,6 +141,15 @@ impl ModelCursor {
         self.place == Place::New
     }
 
+    /// Whether `next` (`forward`), or else `prev`, leaves it where it is: past the end that lies there.
+    pub fn is_past(&self, forward: bool) -> bool {
+        self.place
+            == match forward {
+                true => Place::Behind,
+                false => Place::Before,
+            }
+    }
+
     /// The entry it stands on.
     pub fn entry(&self) -> Option<(&[u8], &[u8])> {
         match self.place {

@@ -283,6 +283,11 @@ impl Run {
         };
         for step in moves {
             let from = walked.model.entry().map(|(key, _)| key.to_vec());
+            let stays = match step {
+                Move::Next | Move::Chunk(_) => walked.model.is_past(true),
+                Move::Prev => walked.model.is_past(false),
+                _ => false,
+            };
             let moved = self
                 .move_one(&mut walked, step)
                 .map_err(|what| format!("{step:?}: {what}"))?;
@@ -290,7 +295,9 @@ impl Run {
                 open.is_vague = true;
                 return Ok(());
             };
-            open.note_move(walk, step, from, &walked.model);
+            if !stays {
+                open.note_move(walk, step, from, &walked.model);
+            }
             self.answers.push(answer);
         }
         Ok(())

@@ -93,11 +93,14 @@ fn steps(workloads: &[&'static Workload], engines: &[Kind], rounds: u32) -> Vec<
     for round in 1..=rounds {
         for (place, &workload) in workloads.iter().enumerate() {
             for turn in 0..engines.len() {
-                steps.push(Step {
-                    round,
-                    workload,
-                    engine: engines[(turn + place + round as usize) % engines.len()],
-                });
+                let engine = engines[(turn + place + round as usize) % engines.len()];
+                if workload.suits(engine) {
+                    steps.push(Step {
+                        round,
+                        workload,
+                        engine,
+                    });
+                }
             }
         }
     }

@@ -66,6 +66,25 @@ pub trait Engine: Send + Sync {
     fn flush(&self) -> Result<(), Failure>;
     /// Merges everything, as far as the engine can.
     fn compact(&self) -> Result<(), Failure>;
+    /// Deletes the entries from `from`, included, to `to`, excluded, in one call ([`Ability::DeleteRange`]).
+    fn delete_range(&self, _from: &[u8], _to: &[u8]) -> Result<(), Failure> {
+        Err("the engine has no call that deletes a range".into())
+    }
+}
+
+/// An open store whose transactions fail, or wait, if another writes what they have read.
+pub trait Transactions: Send + Sync {
+    /// The length of the value, without a transaction.
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure>;
+    /// Gets the value, puts another and commits, in one transaction. Returns the length of the value that it got.
+    fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<usize>, Failure>;
+}
+
+/// What not every engine can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ability {
+    Transactions,
+    DeleteRange,
 }
 
 /// Reads the ends of the lent bytes, so that the bench would notice missing ones.
@@ -113,6 +132,33 @@ impl Kind {
     /// Whether it is a rival with a log and a tree of sorted runs.
     pub fn is_rival_lsm(self) -> bool {
         matches!(self, Kind::Rocksdb | Kind::Fjall | Kind::Leveldb)
+    }
+
+    pub fn can(self, ability: Ability) -> bool {
+        match ability {
+            Ability::Transactions => self != Kind::Leveldb,
+            Ability::DeleteRange => !matches!(self, Kind::Leveldb | Kind::Fjall),
+        }
+    }
+
+    /// Opens the store for [`Ability::Transactions`]; some engines have another handle for it.
+    pub fn open_transactions(
+        self,
+        path: &Path,
+        config: Config<'_>,
+    ) -> Result<Box<dyn Transactions>, Failure> {
+        std::fs::create_dir_all(path)?;
+        Ok(match self {
+            Kind::Aidb => Box::new(aidb::AiDb::open(path, config)?),
+            #[cfg(feature = "rocksdb")]
+            Kind::Rocksdb => Box::new(rocksdb::RocksDbTransactions::open(path, config)?),
+            #[cfg(not(feature = "rocksdb"))]
+            Kind::Rocksdb => return Err("this bench was built without the feature rocksdb".into()),
+            Kind::Fjall => Box::new(fjall::FjallTransactions::open(path, config)?),
+            Kind::Leveldb => return Err("LevelDB has no transactions".into()),
+            Kind::Lmdb => Box::new(lmdb::Lmdb::open(path, config)?),
+            Kind::Redb => Box::new(redb::Redb::open(path, config)?),
+        })
     }
 
     pub fn open(self, path: &Path, config: Config<'_>) -> Result<Box<dyn Engine>, Failure> {
@@ -177,6 +223,23 @@ mod tests {
             assert_eq!(engine.walk(from, true, 10).unwrap(), 10, "{kind}");
             let before = Start::Key(&[b'k', 2, 0]);
             assert_eq!(engine.walk(before, true, 10).unwrap(), 3, "{kind}");
+
+            let deleted = engine.delete_range(&[b'k', 10], &[b'k', 20]);
+            assert_eq!(deleted.is_ok(), kind.can(Ability::DeleteRange), "{kind}");
+            if deleted.is_ok() {
+                assert_eq!(engine.walk(Start::End, false, 1000).unwrap(), 90, "{kind}");
+            }
+            engine.flush().unwrap();
+            drop(engine);
+
+            // LMDB stays open until the process ends.
+            if kind.can(Ability::Transactions) && kind != Kind::Lmdb {
+                let path = dir.path().join("db");
+                let transactions = kind.open_transactions(&path, config).unwrap();
+                let got = transactions.get_and_put(b"z", b"written").unwrap();
+                assert_eq!(got, Some(4), "{kind}");
+                assert_eq!(transactions.get(b"z").unwrap(), Some(7), "{kind}");
+            }
         }
     }
 }

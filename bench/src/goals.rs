@@ -63,6 +63,7 @@ impl Unit {
         match self {
             Unit::PerSecond if value >= 999.5e3 => format!("{}M", digits(value / 1e6)),
             Unit::PerSecond if value >= 999.5 => format!("{}k", digits(value / 1e3)),
+            Unit::Milliseconds if value < 0.0995 => format!("{} µs", digits(value * 1e3)),
             Unit::Milliseconds => format!("{} ms", digits(value)),
             Unit::Mebibytes => format!("{value:.0} MiB"),
             Unit::PerSecond | Unit::Ratio => digits(value),
@@ -161,6 +162,11 @@ rows! {
     LargeValues "fillrandom, 64 KiB" "fill-64k" PerSecond More rate [1.3 Against::BestLsm];
     LargeValues "readrandom, 64 KiB" "read-64k" PerSecond More rate [2.0 Against::BestLsm];
 
+    DataModel "get + put" "get-put" PerSecond More rate [1.5 Against::BestLsm];
+    DataModel "the same in a transaction" "txn" PerSecond More rate [1.0 Against::Best];
+    DataModel "deleting a range of all entries" "delete-range" Milliseconds Less milliseconds [1.0 Against::Best];
+    DataModel "the first entry after that" "first-after-delete-range" Milliseconds Less milliseconds [1.0 Against::Best];
+
     Resources "open-after-kill" "open-after-kill" Milliseconds Less milliseconds [0.2 Against::BestLsm];
     Resources "peak memory, fillrandom" "fillrandom" Mebibytes Less peak_mebibytes [1.0 ROCKSDB];
     Resources "peak memory, readrandom" "readrandom" Mebibytes Less peak_mebibytes [1.0 ROCKSDB];
@@ -192,6 +198,7 @@ mod tests {
         assert_eq!(Unit::PerSecond.show(4_812.0), "4.81k");
         assert_eq!(Unit::PerSecond.show(12.0), "12.0");
         assert_eq!(Unit::Milliseconds.show(0.5), "0.50 ms");
+        assert_eq!(Unit::Milliseconds.show(0.0425), "42.5 µs");
         assert_eq!(Unit::Ratio.show(0.914), "0.91");
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::data::{Order, Values, key, missing_key, mix};
-use crate::engines::{CACHE_BYTES, Config, Engine, Failure, Kind, Start};
+use crate::engines::{Ability, CACHE_BYTES, Config, Engine, Failure, Kind, Start};
 use crate::measure::{
     Measured, Meter, Sample, Until, disk_bytes, measure, peak_memory, wait_until_quiet,
 };
@@ -150,16 +150,18 @@ pub enum Group {
     Ranges,
     Ycsb,
     LargeValues,
+    DataModel,
     Resources,
 }
 
 impl Group {
-    pub const ALL: [Group; 6] = [
+    pub const ALL: [Group; 7] = [
         Group::Writes,
         Group::PointReads,
         Group::Ranges,
         Group::Ycsb,
         Group::LargeValues,
+        Group::DataModel,
         Group::Resources,
     ];
 
@@ -170,6 +172,7 @@ impl Group {
             Group::Ranges => "Ranges",
             Group::Ycsb => "YCSB",
             Group::LargeValues => "Large values",
+            Group::DataModel => "Transactions and range deletes",
             Group::Resources => "Recovery, memory, space",
         }
     }
@@ -181,6 +184,7 @@ impl Group {
             Group::Ranges => "ranges",
             Group::Ycsb => "ycsb",
             Group::LargeValues => "large-values",
+            Group::DataModel => "data-model",
             Group::Resources => "resources",
         }
     }
@@ -235,6 +239,10 @@ workloads! {
     "read-4k"             LargeValues Values4k  "entries" 3.0  |task| read_large(task, Dataset::Values4k);
     "fill-64k"            LargeValues Nothing   "entries" 1.5  |task| fill_large(task, Dataset::Values64k);
     "read-64k"            LargeValues Values64k "entries" 3.0  |task| read_large(task, Dataset::Values64k);
+    "get-put"             DataModel   Settled   "calls"   4.0  get_put;
+    "txn"                 DataModel   Settled   "calls"   4.0  transactions;
+    "delete-range"        DataModel   Settled   "calls"   3.0  delete_range;
+    "first-after-delete-range" DataModel Settled "calls"  3.0  first_after_delete_range;
     "open-after-kill"     Resources   Killed    "opens"   1.5  open_after_kill;
 }
 
@@ -243,6 +251,15 @@ pub fn workload(name: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
+    /// Whether the engine can do what it measures.
+    pub fn suits(&self, engine: Kind) -> bool {
+        match self.name {
+            "txn" => engine.can(Ability::Transactions),
+            "delete-range" | "first-after-delete-range" => engine.can(Ability::DeleteRange),
+            _ => true,
+        }
+    }
+
     /// Runs the workload in this process.
     pub fn run(&self, task: &Task) -> Result<Sample, Failure> {
         let memory_before_bytes = peak_memory()?;
@@ -428,7 +445,12 @@ fn warm(db: &dyn Engine, entries: u64, value_bytes: usize) -> Result<(), Failure
 }
 
 fn get_present(db: &dyn Engine, number: u64, value_bytes: usize) -> Result<(), Failure> {
-    match db.get(&key(number))? {
+    is_present(number, db.get(&key(number))?, value_bytes)
+}
+
+/// Fails unless an entry was found whose value has so many bytes.
+fn is_present(number: u64, found: Option<usize>, value_bytes: usize) -> Result<(), Failure> {
+    match found {
         Some(length) if length == value_bytes => Ok(()),
         Some(length) => Err(format!("entry {number} has {length} bytes").into()),
         None => Err(format!("entry {number} is lost").into()),
@@ -668,6 +690,97 @@ fn read_large(task: &Task, dataset: Dataset) -> Result<Measured, Failure> {
     let db = task.open(CACHE_BYTES, false)?;
     warm(&*db, entries, dataset.value_bytes())?;
     read(task, &*db, &order, 1, dataset.value_bytes())
+}
+
+/// A get of a random entry and a put of it, with nothing that joins them.
+fn get_put(task: &Task) -> Result<Measured, Failure> {
+    let db = task.open(CACHE_BYTES, false)?;
+    warm(&*db, task.entries, VALUE_BYTES)?;
+    let values = Values::new(VALUE_BYTES);
+    get_and_put(task, |number| {
+        get_present(&*db, number, VALUE_BYTES)?;
+        db.put(&key(number), values.of(number))
+    })
+}
+
+/// The same in a transaction.
+fn transactions(task: &Task) -> Result<Measured, Failure> {
+    let config = Config {
+        cache_bytes: CACHE_BYTES,
+        settings: &task.settings,
+        synced: false,
+    };
+    let db = task.engine.open_transactions(&task.path, config)?;
+    let order = Order::uniform(task.entries, 2);
+    for index in 0..task.entries / 4 {
+        is_present(order.at(index), db.get(&key(order.at(index)))?, VALUE_BYTES)?;
+    }
+    let values = Values::new(VALUE_BYTES);
+    get_and_put(task, |number| {
+        let found = db.get_and_put(&key(number), values.of(number))?;
+        is_present(number, found, VALUE_BYTES)
+    })
+}
+
+fn get_and_put(
+    task: &Task,
+    call: impl Fn(u64) -> Result<(), Failure> + Sync,
+) -> Result<Measured, Failure> {
+    let order = Order::uniform(task.entries, task.seed());
+    let job = |_: usize, meter: &mut Meter<'_>| {
+        let mut index = 0;
+        loop {
+            call(order.at(index))?;
+            meter.wrote(KEY_BYTES + VALUE_BYTES);
+            index += 1;
+            if !meter.made(1) {
+                return Ok(());
+            }
+        }
+    };
+    measure(1, task.reading(), job, at_once)
+}
+
+/// Deletes every entry but the last, which must be the first afterwards.
+fn delete_range(task: &Task) -> Result<Measured, Failure> {
+    let db = task.open(CACHE_BYTES, false)?;
+    warm(&*db, task.entries, VALUE_BYTES)?;
+    let job = |_: usize, meter: &mut Meter<'_>| {
+        delete_all_but_one(task, &*db)?;
+        meter.made(1);
+        Ok(())
+    };
+    let measured = measure(1, filling(1), job, at_once)?;
+    one_is_left(&*db)?;
+    Ok(measured)
+}
+
+/// The first entry after that: a new iterator, which must pass over what was deleted.
+fn first_after_delete_range(task: &Task) -> Result<Measured, Failure> {
+    let db = task.open(CACHE_BYTES, false)?;
+    warm(&*db, task.entries, VALUE_BYTES)?;
+    delete_all_but_one(task, &*db)?;
+    let job = |_: usize, meter: &mut Meter<'_>| {
+        if db.walk(Start::End, false, 1)? != 1 {
+            return Err("the entry that was not deleted is lost".into());
+        }
+        meter.made(1);
+        Ok(())
+    };
+    let measured = measure(1, filling(1), job, at_once)?;
+    one_is_left(&*db)?;
+    Ok(measured)
+}
+
+fn delete_all_but_one(task: &Task, db: &dyn Engine) -> Result<(), Failure> {
+    db.delete_range(&key(0), &key(task.entries - 1))
+}
+
+fn one_is_left(db: &dyn Engine) -> Result<(), Failure> {
+    match db.walk(Start::End, false, 2)? {
+        1 => Ok(()),
+        met => Err(format!("{met} entries instead of one").into()),
+    }
 }
 
 /// Measures from the call to the first answer.

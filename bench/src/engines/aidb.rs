@@ -102,4 +102,24 @@ impl Engine for AiDb {
     fn compact(&self) -> Result<(), Failure> {
         Ok(self.db.compact_range(None, None)?)
     }
+
+    fn delete_range(&self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
+        self.db
+            .delete_range_with(Some(from), Some(to), &self.write)?;
+        Ok(())
+    }
+}
+
+impl Transactions for AiDb {
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {
+        Engine::get(self, key)
+    }
+
+    fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<usize>, Failure> {
+        let transaction = self.db.begin()?;
+        let found = transaction.get(key)?.map(|value| touch(&value));
+        transaction.put(key, value)?;
+        transaction.commit_with(&self.write)?;
+        Ok(found)
+    }
 }

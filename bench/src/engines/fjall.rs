@@ -11,15 +11,28 @@ use ::fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
 };
 use ::fjall::{
-    CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable,
+    CompressionType, Database, Guard, Keyspace, KeyspaceCreateOptions, OptimisticTxDatabase,
+    OptimisticTxKeyspace, PersistMode, Readable,
 };
 
 use super::*;
+
+const KEYSPACE: &str = "bench";
 
 pub struct Fjall {
     db: Database,
     keyspace: Keyspace,
     synced: bool,
+}
+
+/// The options of the keyspace.
+fn keyspace_options() -> KeyspaceCreateOptions {
+    let bits = BloomConstructionPolicy::BitsPerKey(BLOOM_BITS as f32);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(MEMTABLE_BYTES as u64)
+        .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES as u32))
+        .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(bits)))
 }
 
 impl Fjall {
@@ -28,14 +41,7 @@ impl Fjall {
             .cache_size(config.cache_bytes as u64)
             .worker_threads(BACKGROUND_THREADS)
             .open()?;
-        let bits = BloomConstructionPolicy::BitsPerKey(BLOOM_BITS as f32);
-        let keyspace = db.keyspace("bench", || {
-            KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES as u64)
-                .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES as u32))
-                .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
-                .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(bits)))
-        })?;
+        let keyspace = db.keyspace(KEYSPACE, keyspace_options)?;
         Ok(Fjall {
             db,
             keyspace,
@@ -120,5 +126,38 @@ impl Engine for Fjall {
     fn compact(&self) -> Result<(), Failure> {
         self.flush()?;
         Ok(self.keyspace.major_compact()?)
+    }
+}
+
+/// fjall's optimistic transactions, which have a database type of their own.
+pub struct FjallTransactions {
+    db: OptimisticTxDatabase,
+    keyspace: OptimisticTxKeyspace,
+}
+
+impl FjallTransactions {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<FjallTransactions, Failure> {
+        let db = OptimisticTxDatabase::builder(path)
+            .cache_size(config.cache_bytes as u64)
+            .worker_threads(BACKGROUND_THREADS)
+            .open()?;
+        let keyspace = db.keyspace(KEYSPACE, keyspace_options)?;
+        Ok(FjallTransactions { db, keyspace })
+    }
+}
+
+impl Transactions for FjallTransactions {
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {
+        Ok(self.keyspace.get(key)?.map(|value| touch(&value)))
+    }
+
+    fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<usize>, Failure> {
+        let mut transaction = self.db.write_tx()?;
+        let found = transaction.get(&self.keyspace, key)?;
+        transaction.insert(&self.keyspace, key, value);
+        transaction
+            .commit()?
+            .map_err(|_| "a conflict without a rival")?;
+        Ok(found.map(|value| touch(&value)))
     }
 }

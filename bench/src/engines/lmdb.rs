@@ -4,7 +4,7 @@
 //! write is a transaction of its own. Without `synced` they run with NO_SYNC: a commit writes its pages to the file
 //! with pwrite, which survives a process crash. WRITE_MAP is off, which is LMDB's default and its makers' advice for
 //! safety. Every get and every walk is a read transaction of its own, so that it sees the newest commit as the other
-//! engines do; many keys at once share one.
+//! engines do; many keys at once share one. A range is deleted entry by entry, in one transaction of its own.
 
 use std::ops::Bound;
 use std::path::Path;
@@ -120,5 +120,26 @@ impl Engine for Lmdb {
 
     fn compact(&self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn delete_range(&self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
+        let mut transaction = self.env.write_txn()?;
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        self.table.delete_range(&mut transaction, &range)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Transactions for Lmdb {
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {
+        Engine::get(self, key)
+    }
+
+    fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<usize>, Failure> {
+        let mut transaction = self.env.write_txn()?;
+        let found = self.table.get(&transaction, key)?.map(touch);
+        self.table.put(&mut transaction, key, value)?;
+        transaction.commit()?;
+        Ok(found)
     }
 }

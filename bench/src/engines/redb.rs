@@ -140,4 +140,29 @@ impl Engine for Redb {
     fn compact(&self) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn delete_range(&self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
+        let transaction = self.0.begin_write()?;
+        transaction
+            .open_table(TABLE)?
+            .retain_in(from..to, |_, _| false)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Transactions for Redb {
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {
+        Engine::get(self, key)
+    }
+
+    fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<usize>, Failure> {
+        let transaction = self.0.begin_write()?;
+        let found = {
+            let mut table = transaction.open_table(TABLE)?;
+            let old = table.insert(key, value)?;
+            old.map(|value| touch(value.value()))
+        };
+        transaction.commit()?;
+        Ok(found)
+    }
 }

@@ -9,8 +9,8 @@
 use std::path::Path;
 
 use ::rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, Options,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions,
+    OptimisticTransactionDB, OptimisticTransactionOptions, Options, WriteBatch, WriteOptions,
 };
 
 use super::*;
@@ -22,26 +22,37 @@ pub struct RocksDb {
     write: WriteOptions,
 }
 
+/// The common configuration.
+fn options(config: Config<'_>) -> Options {
+    let mut table = BlockBasedOptions::default();
+    // 0: the cache estimates the charge of an entry while it runs.
+    table.set_block_cache(&Cache::new_hyper_clock_cache(config.cache_bytes, 0));
+    table.set_block_size(BLOCK_BYTES);
+    table.set_bloom_filter(f64::from(BLOOM_BITS), false);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_compression_type(DBCompressionType::Snappy);
+    options.set_max_background_jobs(BACKGROUND_THREADS as i32);
+    options.set_block_based_table_factory(&table);
+    options
+}
+
+/// The options of writes.
+fn write_options(config: Config<'_>) -> WriteOptions {
+    let mut write = WriteOptions::default();
+    write.set_sync(config.synced);
+    write
+}
+
 impl RocksDb {
     pub fn open(path: &Path, config: Config<'_>) -> Result<RocksDb, Failure> {
-        let mut table = BlockBasedOptions::default();
-        // 0: the cache estimates the charge of an entry while it runs.
-        table.set_block_cache(&Cache::new_hyper_clock_cache(config.cache_bytes, 0));
-        table.set_block_size(BLOCK_BYTES);
-        table.set_bloom_filter(f64::from(BLOOM_BITS), false);
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.set_write_buffer_size(MEMTABLE_BYTES);
-        options.set_compression_type(DBCompressionType::Snappy);
-        options.set_max_background_jobs(BACKGROUND_THREADS as i32);
-        options.set_block_based_table_factory(&table);
-        let mut write = WriteOptions::default();
-        write.set_sync(config.synced);
+        let options = options(config);
         // With a name, because one batched call can read many keys only from a named column family.
         let family = ColumnFamilyDescriptor::new(FAMILY, options.clone());
         Ok(RocksDb {
             db: DB::open_cf_descriptors(&options, path, [family])?,
-            write,
+            write: write_options(config),
         })
     }
 }
@@ -117,5 +128,48 @@ impl Engine for RocksDb {
     fn compact(&self) -> Result<(), Failure> {
         self.db.compact_range(None::<&[u8]>, None::<&[u8]>);
         Ok(())
+    }
+
+    fn delete_range(&self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
+        let family = self
+            .db
+            .cf_handle(FAMILY)
+            .ok_or("RocksDB has no default column family")?;
+        Ok(self
+            .db
+            .delete_range_cf_opt(&family, from, to, &self.write)?)
+    }
+}
+
+/// RocksDB's optimistic transactions, which have a database type of their own. A key that is got for update is compared
+/// at the commit; without a snapshot, which is the default and cheaper.
+pub struct RocksDbTransactions {
+    db: OptimisticTransactionDB,
+    write: WriteOptions,
+    transaction: OptimisticTransactionOptions,
+}
+
+impl RocksDbTransactions {
+    pub fn open(path: &Path, config: Config<'_>) -> Result<RocksDbTransactions, Failure> {
+        Ok(RocksDbTransactions {
+            db: OptimisticTransactionDB::open(&options(config), path)?,
+            write: write_options(config),
+            transaction: OptimisticTransactionOptions::default(),
+        })
+    }
+}
+
+impl Transactions for RocksDbTransactions {
+    fn get(&self, key: &[u8]) -> Result<Option<usize>, Failure> {
+        Ok(self.db.get_pinned(key)?.map(|value| touch(&value)))
+    }
+
+    fn get_and_put(&self, key: &[u8], value: &[u8]) -> Result<Option<usize>, Failure> {
+        let transaction = self.db.transaction_opt(&self.write, &self.transaction);
+        let found = transaction.get_pinned_for_update(key, true)?;
+        let found = found.map(|value| touch(&value));
+        transaction.put(key, value)?;
+        transaction.commit()?;
+        Ok(found)
     }
 }

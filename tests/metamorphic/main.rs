@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use aidb::env::Call;
 use aidb_tests::history::{
-    Content, Entry, Flavour, History, MAX_SMALL, Move, NAMES, Operation, Place, Step, Tally,
-    Written, calls, deck, fault_name, options, print_shortest, run, seed_of, whole_deal,
+    Content, Entry, FaultPlan, Flavour, History, MAX_SMALL, Move, NAMES, Operation, Place, Step,
+    Tally, Written, calls, deck, fault_name, options, print_shortest, run, seed_of, whole_deal,
 };
 use aidb_tests::{Fill, Random, Unit, Walk, edges_up_to};
 
@@ -150,6 +151,51 @@ fn a_step_that_cannot_leave_an_end_reads_nothing() {
         ];
         check(&history).unwrap_or_else(|what| panic!("{steps:?}: {what}"));
     }
+}
+
+/// RIVAL-2. The model took a commit that a fault had failed for one that was made.
+#[test]
+fn a_commit_that_a_fault_fails_need_not_be_free_of_conflicts() {
+    let content = Content {
+        length: 20,
+        fill: Fill::Noise,
+        tag: 1,
+    };
+    let mut history = History::draw(0);
+    history.flavour = Flavour::Faults;
+    history.operations = vec![
+        Operation::Begin { read_only: false },
+        Operation::Within {
+            transaction: 0,
+            steps: vec![
+                Step::Get(b"a".to_vec()),
+                Step::Write(vec![Entry::Put(b"b".to_vec(), content)]),
+            ],
+        },
+        Operation::Batch {
+            entries: vec![
+                Entry::Put(b"a".to_vec(), content),
+                // Its commit is not kept in memory, so the transaction's must read tables.
+                Entry::DeleteRange(Some(b"c".to_vec()), Some(b"d".to_vec())),
+            ],
+            sync: false,
+        },
+        Operation::Flush,
+        Operation::Inject(vec![FaultPlan {
+            call: Call::Read,
+            code: 5,
+            path: ".sst",
+            after: 0,
+            times: u64::MAX,
+            partial: false,
+        }]),
+        Operation::Commit {
+            transaction: 0,
+            sync: false,
+        },
+    ];
+    let tally = check(&history).unwrap();
+    assert!(tally.writes_failed > 0, "the fault was met");
 }
 
 /// Runs a history on all sides. Errors: the violation, in words.

@@ -332,6 +332,7 @@ impl Run {
             return has_ended(&open.transaction);
         }
         let before = self.possible().now();
+        let first = self.sure("snapshot", db.snapshot())?.sequence();
         let mut conflicts = false;
         self.write(db, &entries, sync, || {
             let outcome = open.transaction.commit_with(&options);
@@ -343,9 +344,12 @@ impl Run {
         has_ended(&open.transaction)?;
         self.answers.push(digest(conflicts));
         self.tally.commits[usize::from(!conflicts)] += 1;
-        match conflicts {
-            true => open.may_conflict(),
-            false => open.may_commit(&before),
+        // Of a commit that a fault failed, readers see all or nothing.
+        let is_seen = self.sure("snapshot", db.snapshot())?.sequence() > first;
+        match (conflicts, is_seen) {
+            (true, _) => open.may_conflict(),
+            (false, true) => open.may_commit(&before),
+            (false, false) => Ok(()),
         }
     }
 

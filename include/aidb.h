@@ -30,8 +30,8 @@
  *            valid for as long as their description says.
  * Structures whose first field is struct_size may get more fields in later versions: start from their _INIT
  *            macro, set fields by name, and pass NULL for the defaults. If a caller sets a field that an older
- *            library does not know, that library returns AIDB_UNSUPPORTED. aidb_entry, the element of an array,
- *            never changes.
+ *            library does not know, that library returns AIDB_UNSUPPORTED. The library fills aidb_operation
+ *            itself. aidb_entry, the element of an array, never changes.
  * Panics     and exceptions never leave the library: a bug in AiDb is reported as AIDB_INTERNAL.
  * Cancelled  threads: pthread_cancel never ends a thread during a call, nor during a callback that a call
  *            makes. Every function that takes `error`, except aidb_close, is a cancellation point before it
@@ -144,8 +144,37 @@ typedef int32_t aidb_status;
 #endif // __cplusplus
 
 /**
- * Puts and deletes that aidb_write applies together, in the order they were added; for one key the last wins.
- * One thread at a time may change it; several may write it.
+ * What an operation of a batch does. The numbers never change; later versions may add new ones.
+ */
+enum aidb_operation_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Removes `key`.
+     */
+    AIDB_OPERATION_DELETE = 0,
+    /**
+     * Stores `value` under `key`.
+     */
+    AIDB_OPERATION_PUT = 1,
+    /**
+     * Removes all keys from `key` on that are before `end`.
+     */
+    AIDB_OPERATION_DELETE_RANGE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum aidb_operation_kind aidb_operation_kind;
+#else
+typedef int32_t aidb_operation_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Puts, deletes and range deletes that aidb_write applies together, in the order they were added; for one key the last
+ * wins. One thread at a time may change it; several may write it.
  */
 typedef struct aidb_batch aidb_batch;
 
@@ -292,6 +321,56 @@ typedef struct {
      */
     int32_t reserved;
 } aidb_count_options;
+
+/**
+ * One operation of a batch, which aidb_batch_operations passes to its callback. What the operation does not have is
+ * NULL or 0.
+ */
+typedef struct {
+    /**
+     * The size of this structure in the library in use. A program that was built with a newer header must not read
+     * fields beyond it.
+     */
+    size_t struct_size;
+    /**
+     * What the operation does. A program that meets a kind that it does not know must not take it for another.
+     */
+    aidb_operation_kind kind;
+    /**
+     * 0
+     */
+    int32_t reserved;
+    /**
+     * The key; of a range delete the first key that it removes, empty if the range has no start.
+     */
+    const char *key;
+    /**
+     * Its length.
+     */
+    size_t key_len;
+    /**
+     * The value of a put, not NULL.
+     */
+    const char *value;
+    /**
+     * Its length.
+     */
+    size_t value_len;
+    /**
+     * The end of a range delete, the first key after the range; NULL: it has none.
+     */
+    const char *end;
+    /**
+     * Its length.
+     */
+    size_t end_len;
+} aidb_operation;
+
+/**
+ * The callback of aidb_batch_operations. Return 0 to continue, anything else to stop. It must return normally: no
+ * longjmp, no exception.
+ */
+typedef int32_t (*aidb_operation_callback)(void *context, const aidb_operation *operation);
 
 /**
  * The callback of aidb_batch_iterate for a put. It must return normally: no longjmp, no exception.
@@ -582,6 +661,32 @@ aidb_status aidb_delete(const aidb_db *db,
                         size_t key_len,
                         const aidb_write_options *options,
                         aidb_error **error);
+
+/**
+ * Removes all keys in [start, end), in one small write: it takes no time for each key. Compactions free the space
+ * later.
+ *
+ * @param start, end  NULL means no bound; copied
+ * @param options     NULL for the defaults. If `start` and `end` are equal, nothing is written, as for an empty batch
+ * @return the same as aidb_put; AIDB_INVALID_ARGUMENT also if `end` is before `start`
+ */
+aidb_status aidb_delete_range(const aidb_db *db,
+                              const void *start,
+                              size_t start_len,
+                              const void *end,
+                              size_t end_len,
+                              const aidb_write_options *options,
+                              aidb_error **error);
+
+/**
+ * Removes all keys that start with `prefix`, in the same way as aidb_delete_range; an empty one removes all keys.
+ * Returns the same as aidb_put.
+ */
+aidb_status aidb_delete_prefix(const aidb_db *db,
+                               const void *prefix,
+                               size_t prefix_len,
+                               const aidb_write_options *options,
+                               aidb_error **error);
 
 /**
  * Applies a batch: all of its operations or none, even if there is a crash. The batch does not change; it may
@@ -884,6 +989,29 @@ aidb_status aidb_batch_delete(aidb_batch *batch,
                               aidb_error **error);
 
 /**
+ * Adds a delete of all keys in [start, end). For one key the last operation wins: the delete has no effect on what
+ * is put after it.
+ *
+ * @param start, end  NULL means no bound; copied. If they are equal, nothing is added
+ * @return the same as aidb_batch_put; AIDB_INVALID_ARGUMENT also if `end` is before `start`
+ */
+aidb_status aidb_batch_delete_range(aidb_batch *batch,
+                                    const void *start,
+                                    size_t start_len,
+                                    const void *end,
+                                    size_t end_len,
+                                    aidb_error **error);
+
+/**
+ * Adds a delete of all keys that start with `prefix`, in the same way as aidb_batch_delete_range; an empty one
+ * deletes all keys. Returns the same as aidb_batch_put.
+ */
+aidb_status aidb_batch_delete_prefix(aidb_batch *batch,
+                                     const void *prefix,
+                                     size_t prefix_len,
+                                     aidb_error **error);
+
+/**
  * Adds all operations of another batch after those of this one. Returns the same as aidb_batch_put.
  *
  * @param other  is not changed; may be the same batch
@@ -909,14 +1037,26 @@ size_t aidb_batch_count(const aidb_batch *batch);
 size_t aidb_batch_byte_size(const aidb_batch *batch);
 
 /**
- * Calls a callback for each operation, in order. The key and value are valid until the callback returns. A
- * callback may call any function of this library, but it cannot change the batch that is iterated.
+ * Calls a callback for each operation, in order, until it returns anything but 0. The operation and its bytes are
+ * valid until the callback returns. It may call any function of this library, but it cannot change the batch that is
+ * walked.
+ *
+ * @param context       passed to the callback unchanged
+ * @param on_operation  must not be NULL
+ * @return AIDB_OK, also if the callback stopped; AIDB_INVALID_ARGUMENT, AIDB_UNSUPPORTED or AIDB_CLOSED
+ */
+aidb_status aidb_batch_operations(const aidb_batch *batch,
+                                  void *context,
+                                  aidb_operation_callback on_operation,
+                                  aidb_error **error);
+
+/**
+ * aidb_batch_operations with a callback for puts and one for deletes. A batch with an operation of another kind is
+ * refused before any callback, because nothing could tell of it.
  *
  * @param context        passed to the callbacks unchanged
  * @param on_put         NULL skips puts
  * @param on_delete      NULL skips deletes
- * A batch with an operation of another kind is refused before any callback, because nothing could tell of it.
- *
  * @return AIDB_OK, AIDB_INVALID_ARGUMENT, AIDB_UNSUPPORTED or AIDB_CLOSED
  */
 aidb_status aidb_batch_iterate(const aidb_batch *batch,
@@ -1176,6 +1316,29 @@ aidb_status aidb_transaction_delete(aidb_transaction *transaction,
                                     const void *key,
                                     size_t key_len,
                                     aidb_error **error);
+
+/**
+ * Removes all keys in [start, end) when the transaction commits: those that are there then, and those that the
+ * transaction has written before.
+ *
+ * @param start, end  NULL means no bound; copied. If they are equal, nothing is removed
+ * @return the same as aidb_transaction_put; AIDB_INVALID_ARGUMENT also if `end` is before `start`
+ */
+aidb_status aidb_transaction_delete_range(aidb_transaction *transaction,
+                                          const void *start,
+                                          size_t start_len,
+                                          const void *end,
+                                          size_t end_len,
+                                          aidb_error **error);
+
+/**
+ * Removes all keys that start with `prefix` when the transaction commits, in the same way as
+ * aidb_transaction_delete_range; an empty one removes all keys. Returns the same as aidb_transaction_put.
+ */
+aidb_status aidb_transaction_delete_prefix(aidb_transaction *transaction,
+                                           const void *prefix,
+                                           size_t prefix_len,
+                                           aidb_error **error);
 
 /**
  * Adds all operations of a batch to the transaction; after an error, none. The batch does not change. Returns the

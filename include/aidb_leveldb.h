@@ -30,6 +30,9 @@
  *               and so on). It may be called repeatedly, even after it was killed. If "." or a symbolic link is
  *               given, NAME is the directory that it leads to. If that is the process's working directory, the
  *               process moves to the repaired one. Only the report of aidb_repair says what was lost.
+ * Batches       have LevelDB's operations only. If aidb_batch_delete_range or a function like it added another one to
+ *               the aidb_batch, leveldb_writebatch_iterate calls neither callback, and leveldb_write to a database with
+ *               a comparator fails.
  * Iterators     created with a snapshot keep it, even if it is released before them.
  *
  * Errors are returned as in LevelDB: *errptr must be NULL or a string from malloc, which an error replaces.
@@ -625,11 +628,12 @@ static inline void leveldb_write(leveldb_t *db, const leveldb_writeoptions_t *op
         check.db = db;
         check.errptr = errptr;
         check.may_write = 1;
-        (void)aidb_batch_iterate(batch->batch, &check, aidb_leveldb_check_put,
-                                 aidb_leveldb_check_delete, NULL);
-        if (!check.may_write) {
+        status = aidb_batch_iterate(batch->batch, &check, aidb_leveldb_check_put,
+                                    aidb_leveldb_check_delete, &error);
+        if (!aidb_leveldb_done(status, error, errptr) || !check.may_write) {
             return;
         }
+        error = NULL;
     }
     status = aidb_write(db->db, batch->batch, &options->options, &error);
     (void)aidb_leveldb_done(status, error, errptr);

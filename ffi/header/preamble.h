@@ -30,8 +30,8 @@
  *            valid for as long as their description says.
  * Structures whose first field is struct_size may get more fields in later versions: start from their _INIT
  *            macro, set fields by name, and pass NULL for the defaults. If a caller sets a field that an older
- *            library does not know, that library returns AIDB_UNSUPPORTED. aidb_entry, the element of an array,
- *            never changes.
+ *            library does not know, that library returns AIDB_UNSUPPORTED. The library fills aidb_operation
+ *            itself. aidb_entry, the element of an array, never changes.
  * Panics     and exceptions never leave the library: a bug in AiDb is reported as AIDB_INTERNAL.
  * Cancelled  threads: pthread_cancel never ends a thread during a call, nor during a callback that a call
  *            makes. Every function that takes `error`, except aidb_close, is a cancellation point before it

@@ -275,6 +275,53 @@ pub unsafe extern "C-unwind" fn aidb_delete(
     }
 }
 
+/// Removes all keys in [start, end), in one small write: it takes no time for each key. Compactions free the space
+/// later.
+///
+/// @param start, end  NULL means no bound; copied
+/// @param options     NULL for the defaults. If `start` and `end` are equal, nothing is written, as for an empty batch
+/// @return the same as aidb_put; AIDB_INVALID_ARGUMENT also if `end` is before `start`
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn aidb_delete_range(
+    db: *const aidb_db,
+    start: *const c_void,
+    start_len: usize,
+    end: *const c_void,
+    end_len: usize,
+    options: *const aidb_write_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let start = optional_bytes(start, start_len, "start")?;
+            let end = optional_bytes(end, end_len, "end")?;
+            written(options, |options| db.delete_range_with(start, end, options))
+        })
+    }
+}
+
+/// Removes all keys that start with `prefix`, in the same way as aidb_delete_range; an empty one removes all keys.
+/// Returns the same as aidb_put.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn aidb_delete_prefix(
+    db: *const aidb_db,
+    prefix: *const c_void,
+    prefix_len: usize,
+    options: *const aidb_write_options,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let db = handle::get(db, "db")?;
+            let prefix = bytes(prefix, prefix_len, "prefix")?;
+            written(options, |options| db.delete_prefix_with(prefix, options))
+        })
+    }
+}
+
 /// Applies a batch: all of its operations or none, even if there is a crash. The batch does not change; it may
 /// be written again, cleared or freed. Returns the same as aidb_put.
 #[unsafe(no_mangle)]

@@ -53,8 +53,8 @@ pub struct aidb_pinned {
     _private: [u8; 0],
 }
 
-/// Puts and deletes that aidb_write applies together, in the order they were added; for one key the last wins.
-/// One thread at a time may change it; several may write it.
+/// Puts, deletes and range deletes that aidb_write applies together, in the order they were added; for one key the last
+/// wins. One thread at a time may change it; several may write it.
 pub struct aidb_batch {
     _private: [u8; 0],
 }

@@ -12,7 +12,7 @@ use crate::handle::{
     self, Object, aidb_batch, aidb_db, aidb_error, aidb_iterator, aidb_pinned, aidb_transaction,
 };
 use crate::iterator::{aidb_iter_options, hand_over, iter_options};
-use crate::ptr::{Buffer, bytes, growing, out};
+use crate::ptr::{Buffer, bytes, growing, optional_bytes, out};
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 
 /// How a transaction is made. Start from AIDB_TRANSACTION_OPTIONS_INIT.
@@ -234,6 +234,50 @@ pub unsafe extern "C-unwind" fn aidb_transaction_delete(
         guard_ok(error, || {
             let transaction = handle::get(transaction, "transaction")?;
             transaction.delete(bytes(key, key_len, "key")?)
+        })
+    }
+}
+
+/// Removes all keys in [start, end) when the transaction commits: those that are there then, and those that the
+/// transaction has written before.
+///
+/// @param start, end  NULL means no bound; copied. If they are equal, nothing is removed
+/// @return the same as aidb_transaction_put; AIDB_INVALID_ARGUMENT also if `end` is before `start`
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn aidb_transaction_delete_range(
+    transaction: *mut aidb_transaction,
+    start: *const c_void,
+    start_len: usize,
+    end: *const c_void,
+    end_len: usize,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let transaction = handle::get(transaction, "transaction")?;
+            transaction.delete_range(
+                optional_bytes(start, start_len, "start")?,
+                optional_bytes(end, end_len, "end")?,
+            )
+        })
+    }
+}
+
+/// Removes all keys that start with `prefix` when the transaction commits, in the same way as
+/// aidb_transaction_delete_range; an empty one removes all keys. Returns the same as aidb_transaction_put.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn aidb_transaction_delete_prefix(
+    transaction: *mut aidb_transaction,
+    prefix: *const c_void,
+    prefix_len: usize,
+    error: *mut *mut aidb_error,
+) -> aidb_status {
+    // SAFETY: the caller keeps the contract above for each pointer.
+    unsafe {
+        guard_ok(error, || {
+            let transaction = handle::get(transaction, "transaction")?;
+            transaction.delete_prefix(bytes(prefix, prefix_len, "prefix")?)
         })
     }
 }

@@ -32,6 +32,7 @@ KINDS = {
     "aidb_progress_callback": "ON_PROGRESS",
     "aidb_batch_put_callback": "ON_PUT",
     "aidb_batch_delete_callback": "ON_DELETE",
+    "aidb_operation_callback": "ON_OPERATION",
     "aidb_transaction_callback": "ON_TRANSACTION",
 }
 for name in HANDLES:
@@ -46,6 +47,7 @@ CALLBACKS = {
     "ON_PROGRESS": "on_progress",
     "ON_PUT": "on_put",
     "ON_DELETE": "on_delete",
+    "ON_OPERATION": "on_operation",
     "ON_TRANSACTION": "on_transaction",
 }
 

@@ -92,6 +92,13 @@ static void test_batch(void) {
     CHECK(strcmp(log, "put box (1) put bar (1) delete bar ") == 0);
     leveldb_write(db, write_options, batch, &error);
     CHECK(error == NULL && got("box", "c") && got("bar", NULL) && got("gone", NULL));
+    /* LevelDB has no name for a range delete. */
+    CHECK(aidb_batch_delete_range(more->batch, NULL, 0, "a", 1, NULL) == AIDB_OK);
+    log[0] = '\0';
+    leveldb_writebatch_iterate(more, log, on_put, on_delete);
+    CHECK(log[0] == '\0');
+    leveldb_write(db, write_options, more, &error);
+    CHECK(error == NULL && got("box", "c"));
     leveldb_writebatch_destroy(batch);
     leveldb_writebatch_destroy(more);
 }

@@ -519,6 +519,15 @@ static void test_a_comparator_that_sorts_what_is_written_otherwise_writes_no_mor
     leveldb_writebatch_put(batch, "item-9", 6, "w", 1);
     leveldb_write(db, write_options, batch, &error);
     CHECK(failed("Invalid argument: ", "written bytewise") && has(db, "item-9", "v"));
+    leveldb_close(db);
+
+    /* An operation whose keys cannot be compared. */
+    db = opened_with(path, bytewise);
+    CHECK(db != NULL && error == NULL);
+    leveldb_writebatch_clear(batch);
+    CHECK(aidb_batch_delete_prefix(batch->batch, "item-", 5, NULL) == AIDB_OK);
+    leveldb_write(db, write_options, batch, &error);
+    CHECK(failed("Not implemented: ", "neither a put nor a delete") && has(db, "item-9", "v"));
     leveldb_writebatch_destroy(batch);
     leveldb_close(db);
 }

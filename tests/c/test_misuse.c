@@ -24,7 +24,7 @@ enum kind {
     TEXT, BYTES, KEYS, LENGTHS, PLACES, ENTRIES, SPACE, LENGTH, NUMBER,
     WRITE_OPTIONS, TRANSACTION_OPTIONS, READ_OPTIONS, ITER_OPTIONS, COUNT_OPTIONS,
     BUFFER_OUT, DB_OUT, SNAPSHOT_OUT, ITERATOR_OUT, PINNED_OUT, TRANSACTION_OUT, ERROR_OUT,
-    ON_PROGRESS, ON_PUT, ON_DELETE, ON_TRANSACTION
+    ON_PROGRESS, ON_PUT, ON_DELETE, ON_OPERATION, ON_TRANSACTION
 };
 
 #define NO_STATUS (-1)
@@ -38,6 +38,7 @@ union value {
     aidb_progress_callback on_progress;
     aidb_batch_put_callback on_put;
     aidb_batch_delete_callback on_delete;
+    aidb_operation_callback on_operation;
     aidb_transaction_callback on_transaction;
 };
 
@@ -63,6 +64,10 @@ static void on_put(void *context, const char *key, size_t key_len, const char *v
 }
 static void on_delete(void *context, const char *key, size_t key_len) {
     (void)context, (void)key, (void)key_len;
+}
+static int32_t on_operation(void *context, const aidb_operation *operation) {
+    (void)context;
+    return operation->struct_size < sizeof *operation;
 }
 static int32_t on_transaction(void *context, aidb_transaction *transaction, aidb_error **error) {
     (void)context;
@@ -199,6 +204,7 @@ static union value right(enum kind kind, int index) {
     case ON_PROGRESS: value.on_progress = on_progress; break;
     case ON_PUT: value.on_put = on_put; break;
     case ON_DELETE: value.on_delete = on_delete; break;
+    case ON_OPERATION: value.on_operation = on_operation; break;
     case ON_TRANSACTION: value.on_transaction = on_transaction; break;
     default: value.pointer = at.places[index];
     }
@@ -619,6 +625,13 @@ static void write_meanwhile(void *context, const char *key, size_t key_len, cons
     CHECK(aidb_put(live[DB], key, key_len, value, value_len, NULL, NULL) == AIDB_OK);
 }
 
+static int32_t delete_meanwhile(void *context, const aidb_operation *operation) {
+    CHECK(aidb_batch_delete_range(context, NULL, 0, NULL, 0, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_batch_delete_prefix(context, operation->key, operation->key_len, NULL) == AIDB_INVALID_ARGUMENT);
+    CHECK(aidb_delete_range(live[DB], operation->key, operation->key_len, NULL, 0, NULL, NULL) == AIDB_OK);
+    return 0;
+}
+
 /* Callbacks that make calls: on the walked batch, and closing the database that is being verified. */
 static void callbacks_that_call_back(void) {
     int calls = 0;
@@ -626,6 +639,7 @@ static void callbacks_that_call_back(void) {
     bool is_ok = true;
     aidb_status status;
     CHECK(aidb_batch_iterate(live[BATCH], live[BATCH], write_meanwhile, on_delete, NULL) == AIDB_OK);
+    CHECK(aidb_batch_operations(live[BATCH], live[BATCH], delete_meanwhile, NULL) == AIDB_OK);
     status = aidb_verify(live[DB], close_meanwhile, &calls, &is_ok, &report, NULL);
     CHECK(status == AIDB_CLOSED && calls > 0);
     if (status == AIDB_OK) aidb_free(report);
@@ -666,6 +680,12 @@ static void never_put(void *context, const char *key, size_t key_len, const char
     *(int *)context += 1;
 }
 
+static int32_t never_operation(void *context, const aidb_operation *operation) {
+    (void)operation;
+    *(int *)context += 1;
+    return 0;
+}
+
 static void never_delete(void *context, const char *key, size_t key_len) {
     (void)key, (void)key_len;
     *(int *)context += 1;
@@ -681,6 +701,9 @@ static void callbacks_that_never_come(void) {
     aidb_batch *batch = aidb_batch_new();
     CHECK(aidb_batch_iterate(batch, &calls, never_put, never_delete, NULL) == AIDB_OK);
     CHECK(aidb_batch_iterate(closed[BATCH], &calls, never_put, never_delete, NULL) == AIDB_CLOSED);
+    CHECK(aidb_batch_operations(batch, &calls, never_operation, NULL) == AIDB_OK);
+    CHECK(aidb_batch_operations(closed[BATCH], &calls, never_operation, NULL) == AIDB_CLOSED);
+    CHECK(aidb_batch_operations(live[BATCH], &calls, NULL, NULL) == AIDB_INVALID_ARGUMENT);
     CHECK(aidb_verify(closed[DB], never, &calls, &is_ok, &report, NULL) == AIDB_CLOSED);
     CHECK(calls == 0 && report == NULL);
     aidb_batch_free(batch);

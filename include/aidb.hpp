@@ -307,6 +307,18 @@ class Value {
   detail::Owned<aidb_pinned> handle_;
 };
 
+// One operation of a WriteBatch; what it does not have is empty.
+struct Operation {
+  // A kind that a program does not know must not be taken for another.
+  aidb_operation_kind kind;
+  // The key; of a range delete the first key that it removes, empty if the range has no start.
+  std::string_view key;
+  // The value of a put.
+  std::string_view value;
+  // The end of a range delete, the first key after the range; std::nullopt: it has none.
+  std::optional<std::string_view> end;
+};
+
 // Several writes, applied together by DB::write.
 class WriteBatch {
  public:
@@ -321,6 +333,18 @@ class WriteBatch {
     detail::Check check;
     check(aidb_batch_delete(handle_.get(), key.data(), key.size(), check.out()));
   }
+  // Deletes the keys in [start, end), but not those that the batch puts later; a missing bound means no limit on that
+  // side. Nothing is added if the two are equal; throws AIDB_INVALID_ARGUMENT if `end` is before `start`.
+  void delete_range(std::optional<std::string_view> start, std::optional<std::string_view> end) {
+    detail::Check check;
+    check(aidb_batch_delete_range(handle_.get(), detail::data(start), detail::size(start), detail::data(end),
+                                  detail::size(end), check.out()));
+  }
+  // Deletes the keys that start with `prefix`, in the same way; an empty one deletes all keys.
+  void delete_prefix(std::string_view prefix) {
+    detail::Check check;
+    check(aidb_batch_delete_prefix(handle_.get(), prefix.data(), prefix.size(), check.out()));
+  }
   void append(const WriteBatch& other) {
     detail::Check check;
     check(aidb_batch_append(handle_.get(), other.handle_.get(), check.out()));
@@ -334,33 +358,46 @@ class WriteBatch {
   // The bytes that the batch takes in the log; in memory it takes 24 more for each operation except the first.
   std::size_t byte_size() const noexcept { return aidb_batch_byte_size(handle_.get()); }
 
-  // The operations in order: a key and its new value, or no value for a delete.
-  std::vector<std::pair<std::string, std::optional<std::string>>> operations() const {
-    using List = std::vector<std::pair<std::string, std::optional<std::string>>>;
+  // Calls visit(operation) for each Operation, in order; its views are valid until `visit` returns. An exception of
+  // `visit` ends the walk and passes through. `visit` cannot change the batch.
+  template <typename Visit>
+  void for_each(Visit visit) const {
     struct Context {
-      List list{};
-      std::exception_ptr failure{};
-    } context;
-    auto put = [](void* raw, const char* key, size_t key_len, const char* value, size_t len) {
-      auto& into = *static_cast<Context*>(raw);
+      Visit& visit;
+      std::exception_ptr thrown{};
+    } context{visit};
+    const auto call = [](void* raw, const aidb_operation* operation) -> std::int32_t {
+      Context& into = *static_cast<Context*>(raw);
+      const aidb_operation& given = *operation;
       try {
-        into.list.emplace_back(std::string(key, key_len), std::string(value, len));
+        into.visit(Operation{given.kind, {given.key, given.key_len}, {given.value, given.value_len},
+                             given.end ? std::optional(std::string_view(given.end, given.end_len)) : std::nullopt});
+        return 0;
       } catch (...) {
-        into.failure = std::current_exception();
-      }
-    };
-    auto erase = [](void* raw, const char* key, size_t key_len) {
-      auto& into = *static_cast<Context*>(raw);
-      try {
-        into.list.emplace_back(std::string(key, key_len), std::nullopt);
-      } catch (...) {
-        into.failure = std::current_exception();
+        into.thrown = std::current_exception();
+        return 1;
       }
     };
     detail::Check check;
-    check(aidb_batch_iterate(handle_.get(), &context, put, erase, check.out()));
-    if (context.failure) std::rethrow_exception(context.failure);
-    return std::move(context.list);
+    const Status status = aidb_batch_operations(handle_.get(), &context, call, check.out());
+    if (context.thrown) std::rethrow_exception(context.thrown);
+    check(status);
+  }
+  // The puts and deletes in order: a key and its new value, or no value for a delete. Throws AIDB_UNSUPPORTED if there
+  // is an operation of another kind.
+  std::vector<std::pair<std::string, std::optional<std::string>>> operations() const {
+    std::vector<std::pair<std::string, std::optional<std::string>>> list;
+    for_each([&](const Operation& operation) {
+      if (operation.kind == AIDB_OPERATION_PUT) {
+        list.emplace_back(operation.key, std::string(operation.value));
+      } else if (operation.kind == AIDB_OPERATION_DELETE) {
+        list.emplace_back(operation.key, std::nullopt);
+      } else {
+        throw Error(AIDB_UNSUPPORTED, false,
+                    "the batch has an operation that is neither a put nor a delete: for_each shows it");
+      }
+    });
+    return list;
   }
   aidb_batch* handle() const noexcept { return handle_.get(); }
 
@@ -504,6 +541,18 @@ class Transaction {
     detail::Check check;
     check(aidb_transaction_delete(handle_.get(), key.data(), key.size(), check.out()));
   }
+  // Removes the keys in [start, end): those that are there at the commit, and those that the transaction has written
+  // before. A missing bound means no limit on that side.
+  void delete_range(std::optional<std::string_view> start, std::optional<std::string_view> end) {
+    detail::Check check;
+    check(aidb_transaction_delete_range(handle_.get(), detail::data(start), detail::size(start), detail::data(end),
+                                        detail::size(end), check.out()));
+  }
+  // Removes the keys that start with `prefix`, in the same way; an empty one removes all keys.
+  void delete_prefix(std::string_view prefix) {
+    detail::Check check;
+    check(aidb_transaction_delete_prefix(handle_.get(), prefix.data(), prefix.size(), check.out()));
+  }
   void write(const WriteBatch& batch) {
     detail::Check check;
     check(aidb_transaction_write(handle_.get(), batch.handle(), check.out()));
@@ -591,6 +640,25 @@ class DB {
     std::uint64_t sequence = 0;
     aidb_write_options c = detail::c_options(options, &sequence);
     check(aidb_delete(handle_.get(), key.data(), key.size(), &c, check.out()));
+    return sequence;
+  }
+  // Deletes the keys in [start, end) with one small write, which takes no time for each key; a missing bound means no
+  // limit on that side. Writes nothing if the two are equal; throws AIDB_INVALID_ARGUMENT if `end` is before `start`.
+  std::uint64_t delete_range(std::optional<std::string_view> start, std::optional<std::string_view> end,
+                             WriteOptions options = {}) {
+    detail::Check check;
+    std::uint64_t sequence = 0;
+    aidb_write_options c = detail::c_options(options, &sequence);
+    check(aidb_delete_range(handle_.get(), detail::data(start), detail::size(start), detail::data(end),
+                            detail::size(end), &c, check.out()));
+    return sequence;
+  }
+  // Deletes the keys that start with `prefix`, in the same way; an empty one deletes all keys.
+  std::uint64_t delete_prefix(std::string_view prefix, WriteOptions options = {}) {
+    detail::Check check;
+    std::uint64_t sequence = 0;
+    aidb_write_options c = detail::c_options(options, &sequence);
+    check(aidb_delete_prefix(handle_.get(), prefix.data(), prefix.size(), &c, check.out()));
     return sequence;
   }
   std::uint64_t write(const WriteBatch& batch, WriteOptions options = {}) {

@@ -102,6 +102,80 @@ void test_batches(aidb::DB& db) {
   CHECK(thrown([&] { db.write(batch); }) == AIDB_INVALID_ARGUMENT);
 }
 
+std::string keys_of(const aidb::DB& db) {
+  std::string keys;
+  for (auto [key, value] : db.iterator()) keys += std::string(key) + " ";
+  return keys;
+}
+
+// Leaves the database empty.
+void test_range_deletes(aidb::DB& db) {
+  const auto fill = [&] {
+    for (const char* key : {"a", "b", "ba", "c"}) db.put(key, "v");
+  };
+  const std::string start = "b";
+  db.delete_prefix("");
+  fill();
+  const std::uint64_t before = db.snapshot().sequence();
+  CHECK(db.delete_range(start, "c") == before + 1 && keys_of(db) == "a c ");
+  CHECK(db.delete_range(start, start) == before + 1);
+  CHECK(thrown([&] { db.delete_range("c", "b"); }) == AIDB_INVALID_ARGUMENT);
+  fill();
+  CHECK(db.delete_range(std::nullopt, start, {true}) > before && keys_of(db) == "b ba c ");
+  db.delete_range("ba", {});
+  CHECK(keys_of(db) == "b ");
+  fill();
+  aidb::Snapshot snapshot = db.snapshot();
+  db.delete_range(std::nullopt, std::nullopt);
+  CHECK(keys_of(db) == "" && db.contains("ba", {&snapshot}));
+
+  aidb::WriteBatch batch;
+  batch.put("b", "1");
+  batch.erase("");
+  batch.delete_range("a", "c");
+  batch.delete_range({}, "");
+  batch.delete_prefix("b");
+  batch.delete_range("c", std::nullopt);
+  batch.put("ba", "2");
+  CHECK(batch.size() == 6);
+  CHECK(thrown([&] { batch.delete_range("c", "b"); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(thrown([&] { batch.operations(); }) == AIDB_UNSUPPORTED);
+  std::string told;
+  batch.for_each([&](const aidb::Operation& operation) {
+    told += std::to_string(operation.kind) + std::string(operation.key) + "," + std::string(operation.value) + "," +
+            std::string(operation.end.value_or("*")) + " ";
+  });
+  CHECK(told == "1b,1,* 0,,* 2a,,c 2b,,c 2c,,* 1ba,2,* ");
+  int calls = 0;
+  try {
+    batch.for_each([&](const aidb::Operation&) {
+      if (++calls == 2) throw std::runtime_error("enough");
+    });
+    CHECK(!"the exception passes through");
+  } catch (const std::runtime_error& error) {
+    CHECK(std::string(error.what()) == "enough" && calls == 2);
+  }
+  fill();
+  db.write(batch);
+  CHECK(keys_of(db) == "ba ");
+
+  fill();
+  aidb::Transaction transaction = db.begin();
+  transaction.put("bb", "mine");
+  transaction.delete_range(start, "c");
+  transaction.put("bc", "later");
+  transaction.delete_prefix("a");
+  CHECK(thrown([&] { transaction.delete_range("c", "b"); }) == AIDB_INVALID_ARGUMENT);
+  CHECK(!transaction.contains("bb") && transaction.contains("bc") && keys_of(db) == "a b ba c ");
+  transaction.commit();
+  CHECK(keys_of(db) == "bc c ");
+  aidb::Transaction reader = db.begin();
+  reader.put("seen", std::to_string(reader.contains("absent")));
+  db.delete_range("a", "b");
+  CHECK(thrown([&] { reader.commit(); }) == AIDB_CONFLICT);
+  db.delete_prefix("");
+}
+
 void test_sequences(aidb::DB& db) {
   const std::uint64_t before = db.snapshot().sequence();
   CHECK(db.put("n", "1") == before + 1);
@@ -460,6 +534,7 @@ int main(int argc, char** argv) {
     aidb::DB db(path);
     test_reads_and_writes(db);
     test_batches(db);
+    test_range_deletes(db);
     test_sequences(db);
     test_iterators(db);
     test_transactions(db);

@@ -191,7 +191,7 @@ impl WriteBatch {
     /// unchanged.
     pub fn delete_prefix(&mut self, prefix: &[u8]) -> Result<()> {
         check_key(prefix)?;
-        self.delete_range(Some(prefix), after_prefix(prefix).as_deref())
+        self.delete_range(Some(prefix), after_prefix(prefix)?.as_deref())
     }
 
     /// Adds all operations of `other` after those of this batch.

@@ -104,4 +104,6 @@ pub use options::{Accepts, Declared};
 pub use options::{
     CountOptions, InfoLog, IterOptions, Options, ReadOptions, TransactionOptions, WriteOptions,
 };
+#[doc(hidden)]
+pub use range_delete::after_prefix;
 pub use snapshot::Snapshot;

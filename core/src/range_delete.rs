@@ -11,6 +11,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::key::{MAX_KEY_BYTES, SequenceNumber};
+use crate::memory;
 use crate::sync::Arc;
 
 /// In the first byte of the value: the range has no end.
@@ -107,11 +108,19 @@ pub(crate) fn end_in<'a>(start: &[u8], value: &'a [u8]) -> Result<Option<&'a [u8
 }
 
 /// The first key after all keys that begin with `prefix`; `None` if there is none.
-pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
-    let mut after = Vec::from(&prefix[..=last]);
+///
+/// Errors: `OutOfMemory`.
+pub fn after_prefix(prefix: &[u8]) -> Result<Option<Vec<u8>>> {
+    let Some(last) = prefix.iter().rposition(|byte| *byte != 0xff) else {
+        return Ok(None);
+    };
+    let mut after = memory::copy_of(&prefix[..=last], "a bound")?;
     after[last] += 1;
-    Some(after)
+    debug_assert!(
+        &after[..] > prefix && !after.starts_with(prefix),
+        "the bound is after every key with the prefix"
+    );
+    Ok(Some(after))
 }
 
 #[cfg(test)]
@@ -184,7 +193,11 @@ mod tests {
             (b"\0", Some(b"\x01")),
         ];
         for (prefix, after) in cases {
-            assert_eq!(after_prefix(prefix).as_deref(), after, "{prefix:?}");
+            assert_eq!(
+                after_prefix(prefix).unwrap().as_deref(),
+                after,
+                "{prefix:?}"
+            );
         }
     }
 }

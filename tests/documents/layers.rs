@@ -295,7 +295,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "iterator raw_iterator",
             "transacting",
             "store walk",
-            "mutex options",
+            "mutex options range",
             "bytes pace progress",
             "patience",
             "errors helper",

@@ -10,13 +10,15 @@ use crate::bytes::{BytesLike, LARGE_BYTES};
 use crate::errors::to_python;
 use crate::mutex::{Mutex, lock, lock_detached};
 use crate::patience::{interruptible, unless_it_waits, waiting};
+use crate::range::Range;
 use crate::store::Store;
 
 /// Instead of a sequence number: there was no write yet, or it failed.
 const UNWRITTEN: u64 = u64::MAX;
 const _: () = assert!(UNWRITTEN > SequenceNumber::MAX.0);
 
-/// Puts and deletes that are applied together, all or none, even if there is a crash; made by `DB.write_batch`.
+/// Puts, deletes and range deletes that are applied together, all or none, even if there is a crash; made by
+/// `DB.write_batch`.
 ///
 /// For one key the last operation wins. Used in a `with` block, it is written when the block ends. If the block
 /// raises, it is written all the same, unless it was made with `transaction=True`: then it is cleared. Keys of
@@ -60,6 +62,11 @@ impl WriteBatch {
             return Err(to_python(py, &Error::closed("the database")));
         }
         self.change(py, add)
+    }
+
+    fn add_range(&self, py: Python<'_>, range: &Range) -> PyResult<()> {
+        let (start, end) = range.bounds();
+        self.add(py, |batch| batch.delete_range(start, end))
     }
 
     fn written(&self, py: Python<'_>) -> PyResult<SequenceNumber> {
@@ -124,6 +131,27 @@ impl WriteBatch {
     fn delete(&self, py: Python<'_>, key: BytesLike<'_>) -> PyResult<()> {
         let key = key.behind(&self.prefix)?;
         self.add(py, |batch| batch.delete(&key))
+    }
+
+    /// Adds a delete of all keys from `start` to `stop` (`None`: no bound; `stop` itself excluded), but not of those
+    /// that the batch puts later. Adds nothing if the two are equal.
+    ///
+    /// Raises `InvalidArgumentError` if `stop` is before `start`; otherwise errors as for `delete`.
+    #[pyo3(signature = (start=None, stop=None))]
+    fn delete_range(
+        &self,
+        py: Python<'_>,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
+    ) -> PyResult<()> {
+        let range = Range::of(py, &self.prefix, start.as_ref(), stop.as_ref())?;
+        self.add_range(py, &range)
+    }
+
+    /// Adds a delete of all keys that begin with `prefix`; an empty one deletes all keys. Otherwise as `delete_range`.
+    fn delete_prefix(&self, py: Python<'_>, prefix: BytesLike<'_>) -> PyResult<()> {
+        let range = Range::of_prefix(py, &self.prefix, &prefix)?;
+        self.add_range(py, &range)
     }
 
     /// Adds all operations of another batch, `source`, after those of this one. Their keys are not changed.

@@ -16,9 +16,9 @@
 //! can be written too, and a prefixed view); `transaction.rs`; `batch.rs`, `snapshot.rs`; `reader.rs` (what a database,
 //! a snapshot, a transaction and a prefixed view share) and `one_call.rs` over `count.rs` and `view.rs`; `iterator.rs`
 //! over `walk.rs`, and `raw_iterator.rs`; `transacting.rs`, the calls of one transaction; `store.rs`, which keeps a
-//! database open. Under them the conversions `report.rs`, `options.rs`, `bytes.rs`, `errors.rs`; `mutex.rs` is the lock
-//! of handles, `progress.rs` tells Python how far a call is, `patience.rs` is the wait that an interrupt or a
-//! cancellation ends, with `helper.rs`, the thread that does the work, and `pace.rs`, which tells when that is not
+//! database open. Under them the conversions `report.rs`, `options.rs`, `range.rs`, `bytes.rs`, `errors.rs`; `mutex.rs`
+//! is the lock of handles, `progress.rs` tells Python how far a call is, `patience.rs` is the wait that an interrupt or
+//! a cancellation ends, with `helper.rs`, the thread that does the work, and `pace.rs`, which tells when that is not
 //! worth it.
 
 mod batch;
@@ -34,6 +34,7 @@ mod options;
 mod pace;
 mod patience;
 mod progress;
+mod range;
 mod raw_iterator;
 mod reader;
 mod report;

@@ -12,6 +12,7 @@ use crate::bytes::BytesLike;
 use crate::errors::{conflict_after, is_conflict, to_python};
 use crate::mutex::{lock, lock_detached};
 use crate::patience::detached;
+use crate::range::Range;
 use crate::reader::Reader;
 use crate::transacting::Transacting;
 use crate::view::{Source, View};
@@ -109,6 +110,22 @@ fn delete(transaction: &Bound<'_, Transaction>, key: &BytesLike<'_>) -> PyResult
     )
 }
 
+fn delete_range(transaction: &Bound<'_, Transaction>, range: &Range) -> PyResult<()> {
+    let delete = |transaction: &aidb::Transaction, range: &Range| {
+        let (start, end) = range.bounds();
+        transaction.delete_range(start, end)
+    };
+    transaction.get().transacting.change(
+        transaction.py(),
+        range.len(),
+        |transaction| delete(transaction, range),
+        || {
+            let range = range.clone();
+            Ok(move |transaction: &aidb::Transaction| delete(transaction, &range))
+        },
+    )
+}
+
 #[pymethods]
 impl Transaction {
     /// Stores `value` (up to 4 GiB - 1) under `key` (up to 16 MiB) when the transaction commits.
@@ -122,6 +139,30 @@ impl Transaction {
     /// Removes `key` when the transaction commits; removing an absent key is not an error. Errors as for `put`.
     fn delete(slf: &Bound<'_, Self>, key: BytesLike<'_>) -> PyResult<()> {
         delete(slf, &key)
+    }
+
+    /// Removes all keys from `start` to `stop` (`None`: no bound; `stop` itself excluded) when the transaction commits:
+    /// those that are there then, and those that the transaction has written before.
+    ///
+    /// Removes nothing if the two are equal. Raises `InvalidArgumentError` if `stop` is before `start`; otherwise
+    /// errors as for `put`.
+    #[pyo3(signature = (start=None, stop=None))]
+    fn delete_range(
+        slf: &Bound<'_, Self>,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
+    ) -> PyResult<()> {
+        let prefix = &slf.as_super().get().view.prefix;
+        let range = Range::of(slf.py(), prefix, start.as_ref(), stop.as_ref())?;
+        delete_range(slf, &range)
+    }
+
+    /// Removes all keys that begin with `prefix` when the transaction commits; an empty one removes all keys. Otherwise
+    /// as `delete_range`.
+    fn delete_prefix(slf: &Bound<'_, Self>, prefix: BytesLike<'_>) -> PyResult<()> {
+        let view = &slf.as_super().get().view;
+        let range = Range::of_prefix(slf.py(), &view.prefix, &prefix)?;
+        delete_range(slf, &range)
     }
 
     fn __setitem__(

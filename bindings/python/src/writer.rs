@@ -13,6 +13,7 @@ use crate::bytes::{BytesLike, LARGE_BYTES, to_python, value_to_python};
 use crate::errors::to_python as error_to_python;
 use crate::one_call::{compare_and_set, get_and_write};
 use crate::patience::{detached, unless_it_waits, waiting};
+use crate::range::Range;
 use crate::reader::Reader;
 use crate::snapshot::Snapshot;
 use crate::transaction::{self, Transaction};
@@ -84,6 +85,20 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
     unless_it_waits(py, delete, by_another_thread)
 }
 
+/// Another thread makes the call, because the first range delete of a process waits for the disk.
+fn delete_range(writer: &Bound<'_, Writer>, range: Range, sync: bool) -> PyResult<()> {
+    let (db, options) = (
+        Arc::clone(&view(writer).store),
+        WriteOptions::new().sync(sync),
+    );
+    waiting(writer.py(), move || {
+        let (start, end) = range.bounds();
+        db.pace
+            .of(sync, || db.delete_range_with(start, end, &options))?;
+        Ok(())
+    })
+}
+
 #[pymethods]
 impl Writer {
     /// Stores `value` under `key`, replacing any earlier value; `sync` waits until it survives a power loss.
@@ -104,6 +119,30 @@ impl Writer {
     #[pyo3(signature = (key, *, sync=false))]
     fn delete(slf: &Bound<'_, Self>, key: BytesLike<'_>, sync: bool) -> PyResult<()> {
         delete(slf, &key, sync)
+    }
+
+    /// Removes all keys from `start` to `stop` (`None`: no bound; `stop` itself excluded) with one small write, which
+    /// takes no time for each key. Compactions free the space later.
+    ///
+    /// Removes nothing if the two are equal. Raises `InvalidArgumentError` if `stop` is before `start`; otherwise
+    /// errors as for `put`. `sync` and Ctrl-C as for `put`. A `PrefixedDB` removes keys under its prefix only.
+    #[pyo3(signature = (start=None, stop=None, *, sync=false))]
+    fn delete_range(
+        slf: &Bound<'_, Self>,
+        start: Option<BytesLike<'_>>,
+        stop: Option<BytesLike<'_>>,
+        sync: bool,
+    ) -> PyResult<()> {
+        let prefix = &view(slf).prefix;
+        let range = Range::of(slf.py(), prefix, start.as_ref(), stop.as_ref())?;
+        delete_range(slf, range, sync)
+    }
+
+    /// Removes all keys that begin with `prefix`; an empty one removes all keys. Otherwise as `delete_range`.
+    #[pyo3(signature = (prefix, *, sync=false))]
+    fn delete_prefix(slf: &Bound<'_, Self>, prefix: BytesLike<'_>, sync: bool) -> PyResult<()> {
+        let range = Range::of_prefix(slf.py(), &view(slf).prefix, &prefix)?;
+        delete_range(slf, range, sync)
     }
 
     fn __setitem__(

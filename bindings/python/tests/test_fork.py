@@ -28,6 +28,8 @@ def expect_closed(db, it, snapshot, results):
         "get": lambda: db.get(b"a"),
         "put": lambda: db.put(b"b", b""),
         "delete": lambda: db.delete(b"a"),
+        "delete_range": db.delete_range,
+        "delete_prefix": lambda: db.delete_prefix(b"a"),
         "next": lambda: next(it),
         "snapshot.get": lambda: snapshot.get(b"a"),
         "snapshot": db.snapshot,

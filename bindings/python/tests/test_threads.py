@@ -57,6 +57,8 @@ OPERATIONS = {
     "put": lambda db: db.put(b"k", b"v"),
     "synced put": lambda db: db.put(b"k", b"v", sync=True),
     "delete": lambda db: db.delete(b"x"),
+    "delete_range": lambda db: db.delete_range(b"x", b"y"),
+    "synced delete_prefix": lambda db: db.delete_prefix(b"x", sync=True),
     "batch": batch_write,
     "transaction": transaction,
     "run_transaction": lambda db: db.run_transaction(lambda t: t.put(b"t", b"")),

@@ -64,6 +64,8 @@ CHILD = textwrap.dedent("""
         "item": lambda: view.__setitem__(b"item", b""),
         "large put": lambda: db.put(b"large put", bytes(5 << 20)),
         "delete": lambda: db.delete(b"kept"),
+        "delete_range": db.delete_range,
+        "delete_prefix": lambda: db.delete_prefix(b"kept"),
         "batch": write_batch,
         "transaction": transaction,
         "commit": commit.commit,
@@ -127,7 +129,8 @@ def test_a_write_that_waits_ends_with_an_interrupt_and_is_not_made_later(path):
         assert frozen
         child.stdin.write("frozen\n")
         child.stdin.flush()
-        names = ["put", "item", "large put", "delete", "batch", "transaction", "commit", "run_transaction"]
+        names = ["put", "item", "large put", "delete", "delete_range", "delete_prefix"]
+        names += ["batch", "transaction", "commit", "run_transaction"]
         names += ["compare_and_set", "get_and_put"]
         told = [child.stdout.readline().strip() for _ in names]
         for thread in frozen:

@@ -242,6 +242,16 @@ class DB(Reader):
         """Remove ``key``; removing an absent key is not an error."""
         await self._worker.run(self._reader.delete, key, sync=sync)
 
+    async def delete_range(
+        self, start: Buffer | None = None, stop: Buffer | None = None, *, sync: bool = False
+    ) -> None:
+        """Remove all keys from ``start`` to ``stop`` (excluded) with one small write, as :meth:`aidb.DB.delete_range`."""
+        await self._worker.run(self._reader.delete_range, start, stop, sync=sync)
+
+    async def delete_prefix(self, prefix: Buffer, *, sync: bool = False) -> None:
+        """Remove all keys that begin with ``prefix``, as :meth:`aidb.DB.delete_prefix`."""
+        await self._worker.run(self._reader.delete_prefix, prefix, sync=sync)
+
     def write_batch(self, transaction: bool = False, sync: bool = False) -> WriteBatch:
         """Return an empty batch; an ``async with`` block writes it at its end, as the batch of :class:`aidb.DB`."""
         return WriteBatch(self._reader.write_batch(transaction, sync), self._worker, transaction)
@@ -411,6 +421,14 @@ class Transaction(Reader):
         """Remove ``key`` when the transaction commits."""
         await self._worker.run(self._reader.delete, key)
 
+    async def delete_range(self, start: Buffer | None = None, stop: Buffer | None = None) -> None:
+        """Remove all keys from ``start`` to ``stop`` (excluded) when the transaction commits."""
+        await self._worker.run(self._reader.delete_range, start, stop)
+
+    async def delete_prefix(self, prefix: Buffer) -> None:
+        """Remove all keys that begin with ``prefix`` when the transaction commits."""
+        await self._worker.run(self._reader.delete_prefix, prefix)
+
     async def write(self, batch: WriteBatch) -> None:
         """Add all operations of a batch to the transaction; they stay in the batch."""
         await self._worker.run(self._reader.write, batch._batch)
@@ -457,7 +475,7 @@ class Transaction(Reader):
 
 
 class WriteBatch:
-    """Puts and deletes that the database applies together, all or none; only :meth:`write` is awaitable."""
+    """Writes that the database applies together, all or none; only :meth:`write` is awaitable."""
 
     def __init__(self, batch: aidb.WriteBatch, worker: _Worker, transaction: bool) -> None:
         """Made by :meth:`DB.write_batch`."""
@@ -466,6 +484,8 @@ class WriteBatch:
         self._transaction = transaction
         self.put = batch.put
         self.delete = batch.delete
+        self.delete_range = batch.delete_range
+        self.delete_prefix = batch.delete_prefix
         self.clear = batch.clear
         self.approximate_size = batch.approximate_size
 

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Mapping"]
 
-# How many entries one batch deletes when a mapping is cleared.
-_CLEAR_ENTRIES = 10_000
-
 
 class Mapping(MutableMapping[bytes, bytes]):
     """A database, or a prefixed view of one, as a ``MutableMapping`` of bytes to bytes, sorted by key.
@@ -68,15 +65,8 @@ class Mapping(MutableMapping[bytes, bytes]):
         raise KeyError("the database is empty")
 
     def clear(self) -> None:
-        """Remove all present entries, in batches of 10,000."""
-        batch = self.db.write_batch()
-        with self.db.iterator(include_value=False) as keys:
-            for key in keys:
-                batch.delete(key)
-                if len(batch) >= _CLEAR_ENTRIES:
-                    batch.write()
-                    batch.clear()
-        batch.write()
+        """Remove all entries, by one write."""
+        self.db.delete_range()
 
     def __repr__(self) -> str:
         return f"<aidb.mapping.Mapping of {self.db!r}>"

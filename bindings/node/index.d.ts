@@ -186,7 +186,36 @@ export interface ReceiptOptions extends WriteOptions {
   receipt?: WriteReceipt | undefined
 }
 
-/** Several writes that are made together, by `db.batch()`. */
+/** An operation of a batch that removes all keys in `[start, end)`; a missing bound means no limit on that side. */
+export interface DeleteRangeOperation<K = any> {
+  type: 'deleteRange'
+  start?: K | null | undefined
+  end?: K | null | undefined
+  /** The encoding of the keys. Default: the database's or the sublevel's. */
+  keyEncoding?: string | Transcoder.PartialEncoding<K> | undefined
+  /** Act in this sublevel, not in the database itself; without a bound, in all of it. */
+  sublevel?: AbstractSublevel<any, any, any, any> | undefined
+}
+
+/** An operation of a batch that removes all keys that begin with `prefix`, encoded; an empty one removes all. */
+export interface DeletePrefixOperation<K = any> {
+  type: 'deletePrefix'
+  prefix: K
+  keyEncoding?: string | Transcoder.PartialEncoding<K> | undefined
+  sublevel?: AbstractSublevel<any, any, any, any> | undefined
+}
+
+/**
+ * An operation of `db.batch(operations)`. The operations count in their order: a range delete does not remove what is
+ * put after it. Listeners to `write` are told of range deletes too; `prewrite` hooks are not.
+ */
+export type BatchOperation<TDatabase, K, V> =
+  AbstractBatchOperation<TDatabase, K, V> | DeleteRangeOperation<K> | DeletePrefixOperation<K>
+
+/** Options of `deleteRange` and `deletePrefix`. */
+export interface DeleteRangeOptions<K> extends KeyOptions<K>, SublevelOptions {}
+
+/** Several writes that are made together, by `db.batch()`. It takes no range deletes: `db.batch(operations)` does. */
 export interface ChainedBatch<TDatabase, KDefault, VDefault>
   extends AbstractChainedBatch<TDatabase, KDefault, VDefault> {
   write (): Promise<void>
@@ -319,10 +348,27 @@ export interface Transaction<TDatabase, KDefault = string, VDefault = string> {
   del (key: KDefault): Promise<void>
   del<K = KDefault> (key: K, options: AbstractDelOptions<K> & SublevelOptions): Promise<void>
 
+  /**
+   * Removes all keys in `[start, end)` when the transaction commits: those that are there then, and
+   * those that the transaction has written before. A missing bound means no limit on that side.
+   *
+   * Errors: as for {@link put}; `LEVEL_INVALID_ARGUMENT` if `end` is before `start`.
+   */
+  deleteRange (start?: KDefault | null, end?: KDefault | null): Promise<void>
+  deleteRange<K = KDefault> (
+    start: K | null | undefined,
+    end: K | null | undefined,
+    options: DeleteRangeOptions<K>
+  ): Promise<void>
+
+  /** Removes all keys that begin with `prefix`; otherwise like {@link deleteRange}. */
+  deletePrefix (prefix: KDefault): Promise<void>
+  deletePrefix<K = KDefault> (prefix: K, options: DeleteRangeOptions<K>): Promise<void>
+
   /** Adds several writes; after an error none of them is in the transaction. Errors: as for {@link put}. */
-  batch (operations: Array<AbstractBatchOperation<TDatabase, KDefault, VDefault>>): Promise<void>
+  batch (operations: Array<BatchOperation<TDatabase, KDefault, VDefault>>): Promise<void>
   batch<K = KDefault, V = VDefault> (
-    operations: Array<AbstractBatchOperation<TDatabase, K, V>>,
+    operations: Array<BatchOperation<TDatabase, K, V>>,
     options: AbstractBatchOptions<K, V>
   ): Promise<void>
 
@@ -646,9 +692,9 @@ export class AidbLevel<KDefault = string, VDefault = string>
   del (key: KDefault): Promise<void>
   del<K = KDefault> (key: K, options: AbstractDelOptions<K> & ReceiptOptions): Promise<void>
 
-  batch (operations: Array<AbstractBatchOperation<typeof this, KDefault, VDefault>>): Promise<void>
+  batch (operations: Array<BatchOperation<typeof this, KDefault, VDefault>>): Promise<void>
   batch<K = KDefault, V = VDefault> (
-    operations: Array<AbstractBatchOperation<typeof this, K, V>>,
+    operations: Array<BatchOperation<typeof this, K, V>>,
     options: AbstractBatchOptions<K, V> & ReceiptOptions
   ): Promise<void>
   batch (): ChainedBatch<typeof this, KDefault, VDefault>
@@ -745,6 +791,25 @@ export class AidbLevel<KDefault = string, VDefault = string>
     options: AbstractValueIteratorOptions<K, V> & WalkOptions
   ): AbstractValueIterator<typeof this, K, V>
 
+  /**
+   * Removes all keys in `[start, end)` with one small write, which takes no time for each key; a
+   * missing bound means no limit on that side. Compactions free the space later. Removes nothing if
+   * the two are equal. Writes that are made after this call stay, awaited or not.
+   *
+   * Errors: as for `put`; `LEVEL_INVALID_ARGUMENT` if `end` is before `start`.
+   */
+  deleteRange (start?: KDefault | null, end?: KDefault | null): Promise<void>
+  deleteRange<K = KDefault> (
+    start: K | null | undefined,
+    end: K | null | undefined,
+    options: DeleteRangeOptions<K> & ReceiptOptions
+  ): Promise<void>
+
+  /** Removes all keys that begin with `prefix`; an empty one removes all keys. Otherwise like {@link deleteRange}. */
+  deletePrefix (prefix: KDefault): Promise<void>
+  deletePrefix<K = KDefault> (prefix: K, options: DeleteRangeOptions<K> & ReceiptOptions): Promise<void>
+
+  /** One range delete, also in a sublevel; with `limit` or `snapshot` it removes key by key. */
   clear (): Promise<void>
   clear<K = KDefault> (options: AbstractClearOptions<K> & WriteOptions): Promise<void>
 

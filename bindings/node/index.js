@@ -15,6 +15,7 @@ const { Database, Watch, counting, mayAnswerAtOnce, port, submit, unwrap } = req
 const { engineOptions } = require('./lib/options')
 const { pack, unpack } = require('./lib/pack')
 const pool = require('./lib/pool')
+const { hasRanges, ranging, withRanges } = require('./lib/ranging')
 const { Transaction, View, run } = require('./lib/transaction')
 const { turning } = require('./lib/turning')
 const writing = require('./lib/writing')
@@ -53,6 +54,8 @@ class Level extends AbstractLevel {
   #getInMemory = null
   #busy = 0
   #onIdle = null
+  // When the range deletes that are on their way have been made, or null; see `#write`.
+  #deleted = null
 
   constructor (location, options) {
     assertPath(location, "The first argument 'location'")
@@ -76,6 +79,8 @@ class Level extends AbstractLevel {
         compactRange: true,
         compareAndSet: true,
         count: true,
+        deletePrefix: true,
+        deleteRange: true,
         flush: true,
         getAndDelete: true,
         getAndPut: true,
@@ -146,32 +151,54 @@ class Level extends AbstractLevel {
     }
   }
 
-  // The most frequent calls are not `async`: they return the promise of `#call`.
+  /** A call that writes. It is made after the range deletes that came before it: they must not remove what it puts. */
+  #write (start) {
+    if (this.#deleted === null) return this.#call(start)
+    this.#busy++
+    return this.#deleted.then(() => submit(start, this.#onAnswer))
+  }
+
+  /** A call with range deletes, for which later writes wait. */
+  #delete (start) {
+    const answer = this.#write(start)
+    const deleted = Promise.allSettled([this.#deleted, answer]).then(() => {
+      if (this.#deleted === deleted) this.#deleted = null
+    })
+
+    this.#deleted = deleted
+    return answer
+  }
+
+  // The most frequent calls are not `async`: they return the promise of `#call`. While they have to wait for a range
+  // delete, they are batches, which copy their bytes at once.
   _put (key, value, options) {
+    if (this.#deleted !== null) return this._batch([{ type: 'put', key, value }], options)
     const how = writing.how(options)
     return writing.written(this.#call((number) => this.#native.put(number, key, value, how)), options)
   }
 
   _del (key, options) {
+    if (this.#deleted !== null) return this._batch([{ type: 'del', key }], options)
     const how = writing.how(options)
     return writing.written(this.#call((number) => this.#native.del(number, key, how)), options)
   }
 
   async _batch (operations, options) {
     const how = writing.how(options)
-    const items = new Array(operations.length * 2)
-
-    for (let i = 0; i < operations.length; i++) {
-      const { type, key, value } = operations[i]
-      items[2 * i] = key
-      items[2 * i + 1] = type === 'put' ? value : undefined
-    }
-
-    const { bytes, lengths } = pack(items)
+    const { bytes, lengths } = packed(withRanges(operations, options))
     const view = View.of(options)
     if (view !== undefined) return this.#call((number) => view.native.batch(number, bytes, lengths))
 
-    await writing.written(this.#call((number) => this.#native.batch(number, bytes, lengths, how)), options)
+    const start = (number) => this.#native.batch(number, bytes, lengths, how)
+    await writing.written(hasRanges(options) ? this.#delete(start) : this.#write(start), options)
+  }
+
+  async deleteRange (start, end, options) {
+    return this.batch([{ ...options, type: 'deleteRange', start, end }], options)
+  }
+
+  async deletePrefix (prefix, options) {
+    return this.batch([{ ...options, type: 'deletePrefix', prefix }], options)
   }
 
   // A read that needs only memory needs no thread, and no promise of ours.
@@ -246,10 +273,12 @@ class Level extends AbstractLevel {
   async _clear (options) {
     const { gte, gt, lte, lt, reverse, limit, sync } = options
     const snapshot = Snapshot.native(options)
-
-    await this.#call((number) => {
+    const start = (number) => {
       this.#native.clear(number, gte, gt, lte, lt, reverse, limit, sync === true, snapshot)
-    })
+    }
+
+    // With a limit or a snapshot it removes key by key those that it finds now.
+    await (limit < 0 && snapshot === undefined ? this.#delete(start) : this.#call(start))
   }
 
   _chainedBatch () {
@@ -305,7 +334,10 @@ class Level extends AbstractLevel {
     const readOnly = options?.readOnly === true
     let native
     await this.#extra((number) => { native = this.#native.begin(number, readOnly) })
-    return new Transaction(this, native, (start) => this.#extra(start))
+    return new Transaction(this, native, {
+      call: (start) => this.#extra(start),
+      write: (start) => this.#extra(start, true)
+    })
   }
 
   async transaction (work, options) {
@@ -328,7 +360,7 @@ class Level extends AbstractLevel {
 
     return this.#extra((number) => {
       this.#native.compareAndSet(number, entry.key, before, after, options?.sync === true)
-    })
+    }, true)
   }
 
   async putIfAbsent (key, value, options) {
@@ -361,7 +393,7 @@ class Level extends AbstractLevel {
     const isText = entry.format === 'utf8'
     return entry.decode(await this.#extra((number) => {
       this.#native.getAndWrite(number, entry.key, after, isText, options?.sync === true)
-    }))
+    }, true))
   }
 
   /** Whether hooks or listeners need to see writes as operations with keys and values as they were given. */
@@ -407,10 +439,10 @@ class Level extends AbstractLevel {
   }
 
   /** A call that abstract-level does not have: waits for the database to open, and rejects if it is closed. */
-  async #extra (start) {
-    if (this.status === 'opening') return this.deferAsync(() => this.#extra(start))
+  async #extra (start, isWrite = false) {
+    if (this.status === 'opening') return this.deferAsync(() => this.#extra(start, isWrite))
     this.#assertOpen()
-    return this.#call(start)
+    return isWrite ? this.#write(start) : this.#call(start)
   }
 
   #assertOpen () {
@@ -520,6 +552,26 @@ function assertPath (path, what) {
   if (typeof path !== 'string' || path === '') throw new TypeError(`${what} must be a non-empty string`)
 }
 
+/** The operations of a batch for the native half. The length of a value also tells what an operation does. */
+function packed (operations) {
+  const items = new Array(operations.length * 2)
+
+  for (let i = 0; i < operations.length; i++) {
+    const { type, key, value } = operations[i]
+    items[2 * i] = key
+    items[2 * i + 1] = type === 'del' ? undefined : value
+  }
+
+  const { bytes, lengths } = pack(items)
+
+  // Of a range delete that has no end, and of one that has one. The value of a delete has the length -1.
+  for (let i = 0; i < operations.length; i++) {
+    if (operations[i].type === 'deleteRange') lengths[2 * i + 1] = lengths[2 * i + 1] < 0 ? -2 : -3 - lengths[2 * i + 1]
+  }
+
+  return { bytes, lengths }
+}
+
 /** A value in the form that abstract-level wants; the native half makes strings and buffers. */
 function formatted (value, format) {
   // A number is the length of a value in the pool.
@@ -528,7 +580,7 @@ function formatted (value, format) {
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
 }
 
-class Sublevel extends turning(explaining(checked(AbstractSublevel))) {
+class Sublevel extends turning(explaining(ranging(checked(AbstractSublevel)))) {
   _chainedBatch () {
     return new ChainedBatch(this)
   }
@@ -538,6 +590,6 @@ class Sublevel extends turning(explaining(checked(AbstractSublevel))) {
   }
 }
 
-class AidbLevel extends turning(explaining(checked(Level))) {}
+class AidbLevel extends turning(explaining(ranging(checked(Level)))) {}
 
 exports.AidbLevel = AidbLevel

@@ -5,8 +5,8 @@ const { LevelError } = require('./errors')
 /** Calls that need an open database; those that return no promise throw. */
 const ASYNCHRONOUS = [
   'approximateCount', 'approximateSize', 'begin', 'checkpoint', 'clear', 'compactRange', 'compareAndSet', 'count',
-  'del', 'flush', 'get', 'getAndDelete', 'getAndPut', 'getMany', 'has', 'hasMany', 'put', 'putIfAbsent', 'stats',
-  'transaction', 'verify'
+  'del', 'deletePrefix', 'deleteRange', 'flush', 'get', 'getAndDelete', 'getAndPut', 'getMany', 'has', 'hasMany', 'put',
+  'putIfAbsent', 'stats', 'transaction', 'verify'
 ]
 const SYNCHRONOUS = ['getProperty', 'getSync', 'iterator', 'keys', 'snapshot', 'values']
 

@@ -39,17 +39,19 @@ class Transaction {
   #db
   #native
   #call
+  #write
   #view
   // For each write, if the database has listeners, its operations and when they are complete.
   #events = []
   // Of each savepoint, its number and how many events there were.
   #savepoints = new WeakMap()
 
-  /** `call` makes a native call for which closing the database waits. */
-  constructor (db, native, call) {
+  /** `call` makes a native call for which closing the database waits; `write` one that writes to the database. */
+  constructor (db, native, { call, write }) {
     this.#db = db
     this.#native = native
     this.#call = call
+    this.#write = write
     this.#view = new View(native, null)
   }
 
@@ -82,15 +84,23 @@ class Transaction {
   }
 
   async put (key, value, options) {
-    return this.#write([{ ...options, type: 'put', key, value }])
+    return this.#add([{ ...options, type: 'put', key, value }])
   }
 
   async del (key, options) {
-    return this.#write([{ ...options, type: 'del', key }])
+    return this.#add([{ ...options, type: 'del', key }])
+  }
+
+  async deleteRange (start, end, options) {
+    return this.#add([{ ...options, type: 'deleteRange', start, end }])
+  }
+
+  async deletePrefix (prefix, options) {
+    return this.#add([{ ...options, type: 'deletePrefix', prefix }])
   }
 
   async batch (operations, options) {
-    return this.#write(operations, options)
+    return this.#add(operations, options)
   }
 
   async savepoint () {
@@ -119,7 +129,7 @@ class Transaction {
   }
 
   async commit (options) {
-    const sequence = await this.#call((call) => this.#native.commit(call, options?.sync === true))
+    const sequence = await this.#write((call) => this.#native.commit(call, options?.sync === true))
     if (this.#events.length > 0) await this.#announce()
     return sequence
   }
@@ -148,7 +158,7 @@ class Transaction {
     return { ...others, snapshot: this.#view }
   }
 
-  async #write (operations, options) {
+  async #add (operations, options) {
     this.#target(options?.sublevel)
     if (Array.isArray(operations)) for (const operation of operations) this.#target(operation?.sublevel)
     const event = this.#db.listenerCount('write') > 0 ? { operations: [], done: null } : null
@@ -173,7 +183,8 @@ class Transaction {
 }
 
 counting(Transaction.prototype, [
-  'batch', 'commit', 'del', 'get', 'getMany', 'has', 'hasMany', 'put', 'rollback', 'rollbackTo', 'savepoint'
+  'batch', 'commit', 'del', 'deletePrefix', 'deleteRange', 'get', 'getMany', 'has', 'hasMany', 'put', 'rollback',
+  'rollbackTo', 'savepoint'
 ])
 
 if (typeof Symbol.asyncDispose === 'symbol') {

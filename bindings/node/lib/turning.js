@@ -5,8 +5,8 @@ const { counting } = require('./native')
 /** The calls that return a promise; the method named by a symbol calls one of these. */
 const METHODS = [
   'approximateCount', 'approximateSize', 'batch', 'begin', 'checkpoint', 'clear', 'compactRange', 'compareAndSet',
-  'count', 'deferAsync', 'del', 'flush', 'get', 'getAndDelete', 'getAndPut', 'getMany', 'has', 'hasMany', 'put',
-  'putIfAbsent', 'stats', 'transaction', 'verify'
+  'count', 'deferAsync', 'del', 'deletePrefix', 'deleteRange', 'flush', 'get', 'getAndDelete', 'getAndPut', 'getMany',
+  'has', 'hasMany', 'put', 'putIfAbsent', 'stats', 'transaction', 'verify'
 ]
 /** Calls that are answered when the status has changed; at once only if there is nothing to change. */
 const OF_STATUS = ['close', 'open']

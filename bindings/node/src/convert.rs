@@ -262,7 +262,8 @@ fn cut<'bytes>(mut bytes: &'bytes [u8], lengths: &[f64]) -> Result<Vec<&'bytes [
 }
 
 /// Adds operations to `batch`. `bytes` are keys and values one after the other; `lengths` are the lengths of each
-/// operation's key and value, with -1 for the value of a delete.
+/// operation's key and value, with -1 for the value of a delete. Of a range delete the key is the start; the value has
+/// the length -2 if there is no end, and otherwise is the end, with -3 less its length.
 pub(crate) fn add_operations(batch: &mut WriteBatch, bytes: &[u8], lengths: &[f64]) -> Result<()> {
     let mut rest = bytes;
     let mut part = |length: f64| {
@@ -273,11 +274,15 @@ pub(crate) fn add_operations(batch: &mut WriteBatch, bytes: &[u8], lengths: &[f6
         Ok::<_, Error>(part)
     };
     for operation in lengths.chunks_exact(2) {
-        let key = part(operation[0])?;
-        if operation[1] < 0.0 {
+        let (key, length) = (part(operation[0])?, operation[1]);
+        if length >= 0.0 {
+            batch.put(key, part(length)?)?;
+        } else if length == -1.0 {
             batch.delete(key)?;
+        } else if length == -2.0 {
+            batch.delete_range(Some(key), None)?;
         } else {
-            batch.put(key, part(operation[1])?)?;
+            batch.delete_range(Some(key), Some(part(-3.0 - length)?))?;
         }
     }
     Ok(())

@@ -343,7 +343,8 @@ impl Database {
         })
     }
 
-    /// Deletes the entries of a range as of the snapshot, or of now: `limit` of them, or all if it is negative.
+    /// Deletes the entries of a range as of the snapshot, or of now: `limit` of them, or all if it is negative. All as
+    /// of now are one range delete.
     #[napi]
     pub fn clear(
         &self,
@@ -359,6 +360,15 @@ impl Database {
         snapshot: Option<&Snapshot>,
     ) -> napi::Result<()> {
         let range = Range::new(gte, gt, lte, lt);
+        let is_whole = limit < 0.0 && snapshot.is_none();
+        if is_whole && range.as_ref().is_ok_and(Range::has_keys_as_ends) {
+            return self.write_job(env, number, sync, move |db, options| {
+                if let Some((start, end)) = range?.ends() {
+                    db.delete_range_with(start, end, options)?;
+                }
+                Ok(Outcome::Done)
+            });
+        }
         let pin = self.pin(snapshot);
         let opened = Arc::clone(&self.opened);
         self.port.submit_apart(env, number, move || {

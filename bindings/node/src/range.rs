@@ -1,6 +1,6 @@
 //! `Range`: the keys between two ends, as abstract-level gives them.
 
-use aidb::{Error, IterOptions, Result};
+use aidb::{Error, IterOptions, MAX_KEY_BYTES, Result};
 
 use crate::convert::{Bytes, owned};
 
@@ -23,6 +23,19 @@ impl Range {
             lower: gte.map(owned).or_else(|| gt.map(behind)).transpose()?,
             upper: lte.map(behind).or_else(|| lt.map(owned)).transpose()?,
         })
+    }
+
+    /// Whether both ends may be keys. The key after the longest one may not.
+    pub(crate) fn has_keys_as_ends(&self) -> bool {
+        let mut ends = self.lower.iter().chain(&self.upper);
+        ends.all(|end| end.len() <= MAX_KEY_BYTES)
+    }
+
+    /// The ends for a range delete; `None` if the range has no keys.
+    pub(crate) fn ends(&self) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+        let (lower, upper) = (self.lower.as_deref(), self.upper.as_deref());
+        let is_empty = upper.is_some_and(|upper| upper <= lower.unwrap_or_default());
+        (!is_empty).then_some((lower, upper))
     }
 
     /// What walks over the entries of the range.

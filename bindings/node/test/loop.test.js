@@ -37,7 +37,7 @@ async function turnsDuring (work) {
 }
 
 // ADDON-1.
-test('the loop turns during a big batch, a flush, a compaction and a clear', async function (t) {
+test('the loop turns during a big batch, a flush, a compaction, a clear and a range delete', async function (t) {
   const db = new AidbLevel(temporary(), { writeBufferSize: '4MiB' })
   await db.open()
 
@@ -49,7 +49,8 @@ test('the loop turns during a big batch, a flush, a compaction and a clear', asy
     ['batch', () => db.batch(operations)],
     ['flush', () => db.flush()],
     ['compaction', () => db.compactRange()],
-    ['clear', () => db.clear()]
+    ['clear', () => db.clear({ limit: 40_000 })],
+    ['deleteRange', () => db.deleteRange(null, null, { sync: true })]
   ]) {
     const { turns, longest, took } = await turnsDuring(work)
     t.diagnostic(`${name}: ${took.toFixed(0)} ms, ${turns} turns, the longest ${longest.toFixed(1)} ms`)

@@ -59,6 +59,9 @@ int main(int argc, char **argv) {
     }
     aidb_iter_free(iterator);
     aidb_snapshot_release(before);
+
+    /* One small write deletes all fruits up to the cherries, however many there are; NULL is no bound. */
+    check(aidb_delete_range(db, NULL, 0, "fruit:c", 7, NULL, &error), &error);
     check(aidb_close(db, &error), &error);
     return 0;
 }

@@ -26,6 +26,9 @@ int main(int argc, char** argv) try {
   options.prefix = "fruit:";
   for (auto [key, value] : db.iterator(options)) std::cout << key << " was " << value << "\n";
 
+  // One small write deletes all fruits, however many there are.
+  db.delete_prefix("fruit:");
+
   db.close();
 } catch (const aidb::Error& error) {
   std::cerr << error.what() << "\n";

@@ -35,6 +35,10 @@ async function main (location) {
 
   console.log('fruits in the snapshot:', (await db.keys({ lt: 'tree/', snapshot }).all()).length)
 
+  // One small write deletes all fruits, however many there are.
+  await db.deletePrefix('fruit/')
+  console.log('left:', await db.keys().all())
+
   await snapshot.close()
   await db.close()
 }

@@ -28,6 +28,10 @@ def main(directory: str) -> None:
         for key in db.iterator(start=b"b", reverse=True, include_value=False):
             print(f"  {key.decode()}")
 
+        # One small write deletes every key that begins with "b", however many there are.
+        db.delete_prefix(b"b")
+        print("left:", db.count())
+
         with snapshot:
             print("before the batch:", dict(snapshot.items()))
 

@@ -35,6 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("  {}", text(&entry?.0));
     }
 
+    // One small write deletes every key that begins with "b", however many there are.
+    db.delete_prefix(b"b")?;
+    println!("left: {}", db.count(None, None)?);
+
     println!("before the batch:");
     let mut cursor = db.cursor(IterOptions::new().snapshot(Some(snapshot)))?;
     while cursor.next()? {

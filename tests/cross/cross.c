@@ -52,13 +52,14 @@ static void fill(entry *of, int number) {
     }
 }
 
-/* Appends the entries that the turn `number` writes, beside the delete, to `entries`; without the entry `left_out`. */
-static size_t written(entry *entries, int number, int left_out) {
+/* Appends the entries that the turn `number` writes, beside the deletes, to `entries`; if the next turn has run, without
+ * those that it deletes. */
+static size_t written(entry *entries, int number, int is_earlier) {
     size_t count = 0, at;
     unsigned char key[4];
     int index;
     for (index = 0; index < ENTRIES; index++) {
-        if (index == left_out) {
+        if (is_earlier && (index == 5 || index >= 190)) {
             continue;
         }
         key[0] = (unsigned char)number;
@@ -101,7 +102,7 @@ static size_t expected(entry *entries, int turns) {
     size_t count = 0;
     int number;
     for (number = 0; number < turns; number++) {
-        count += written(entries + count, number, number + 1 < turns ? 5 : -1);
+        count += written(entries + count, number, number + 1 < turns);
     }
     if (turns > 0) {
         add(&entries[count], NULL, 0, 1);
@@ -160,6 +161,7 @@ int main(int argc, char **argv) {
     aidb_batch *batch = aidb_batch_new();
     aidb_write_options options = AIDB_WRITE_OPTIONS_INIT;
     uint64_t own_entries = 0, first, last = 0;
+    unsigned char prefix[1];
     entry *before = calloc(MOST, sizeof *before);
     entry *now = calloc(MOST, sizeof *now);
     size_t count_before, count_now, at;
@@ -172,6 +174,8 @@ int main(int argc, char **argv) {
     count_now = expected(now, turn + 1);
     compare(db, NULL, before, count_before);
     check(aidb_snapshot_create(db, &snapshot, &error), &error);
+    prefix[0] = (unsigned char)turn;
+    check(aidb_batch_delete_prefix(batch, prefix, sizeof prefix, &error), &error);
     for (at = 0; at < count_now; at++) {
         const entry *mine = &now[at];
         int own = mine->key_len == 0 || mine->key[mine->key_len == 4 && mine->key[2] <= 1 ? 0 : mine->key_len - 1] == turn;
@@ -181,18 +185,19 @@ int main(int argc, char **argv) {
         }
     }
     if (turn > 0) {
-        unsigned char gone[4] = {0, 5, 0x00, 0xff};
-        gone[0] = (unsigned char)(turn - 1);
+        unsigned char gone[4] = {0, 5, 0x00, 0xff}, start[4] = {0, 190, 0x00, 0xff}, end[4] = {0, 200, 0x00, 0xff};
+        gone[0] = start[0] = end[0] = (unsigned char)(turn - 1);
         check(aidb_batch_delete(batch, gone, sizeof gone, &error), &error);
+        check(aidb_batch_delete_range(batch, start, sizeof start, end, sizeof end, &error), &error);
     }
     options.sequence_out = &last;
     check(aidb_write(db, batch, &options, &error), &error);
     first = aidb_snapshot_sequence(snapshot);
-    /* Each turn wrote the same number of entries, and all but the first turn deleted one. */
-    if (first != (uint64_t)turn * own_entries + (turn > 1 ? (uint64_t)turn - 1 : 0)) {
+    /* Each turn wrote the same number of entries, and had one delete; all but the first turn had two more. */
+    if (first != (uint64_t)turn * (own_entries + 1) + (turn > 1 ? 2 * ((uint64_t)turn - 1) : 0)) {
         fail("the snapshot's number is wrong");
     }
-    if (last != first + own_entries + (turn > 0)) {
+    if (last != first + own_entries + (turn > 0 ? 3 : 1)) {
         fail("the batch's number is wrong");
     }
     aidb_batch_free(batch);

@@ -9,7 +9,7 @@ const bytes = (length, byte) => Buffer.from(Uint8Array.from({ length }, (_, at) 
 const edges = fs.readFileSync('tests/data/edges.txt', 'latin1').trim().split('\n').map(parseFloat).filter(edge => edge <= 262145)
 const key = (turn, index) => Buffer.from([turn, index, 0x00, 0xff])
 
-// The entries that the turn writes, beside the delete.
+// The entries that the turn writes, beside the deletes.
 function written (turn) {
   const entries = []
   for (let index = 0; index < 200; index++) {
@@ -30,7 +30,9 @@ function expected (turns) {
   const entries = new Map()
   for (let turn = 0; turn < turns; turn++) {
     for (const entry of written(turn)) entries.set(entry[0].toString('hex'), entry)
-    if (turn > 0) entries.delete(key(turn - 1, 5).toString('hex'))
+    if (turn === 0) continue
+    entries.delete(key(turn - 1, 5).toString('hex'))
+    for (let index = 190; index < 200; index++) entries.delete(key(turn - 1, index).toString('hex'))
   }
   return [...entries.values()].sort((a, b) => Buffer.compare(a[0], b[0]))
 }
@@ -38,7 +40,7 @@ function expected (turns) {
 // How many operations there were in this many turns.
 function operations (turns) {
   let count = 0
-  for (let turn = 0; turn < turns; turn++) count += written(turn).length + (turn > 0 ? 1 : 0)
+  for (let turn = 0; turn < turns; turn++) count += written(turn).length + (turn > 0 ? 3 : 1)
   return BigInt(count)
 }
 
@@ -63,7 +65,11 @@ const now = expected(turn + 1)
 await compare(db, before)
 const snapshot = db.snapshot()
 const batch = written(turn).map(([key, value]) => ({ type: 'put', key, value }))
-if (turn > 0) batch.push({ type: 'del', key: key(turn - 1, 5) })
+batch.unshift({ type: 'deletePrefix', prefix: Buffer.from([turn]) })
+if (turn > 0) {
+  batch.push({ type: 'del', key: key(turn - 1, 5) })
+  batch.push({ type: 'deleteRange', start: key(turn - 1, 190), end: key(turn - 1, 200) })
+}
 const receipt = {}
 await db.batch(batch, { receipt })
 assert.equal(snapshot.sequence, operations(turn))

@@ -19,7 +19,7 @@ def pattern(turn, length):
 
 
 def written(turn):
-    """The entries that the turn writes, beside the delete."""
+    """The entries that the turn writes, beside the deletes."""
     entries = {}
     for index in range(200):
         entries[key(turn, index)] = bytes((31 * turn + index + at) % 256 for at in range(7 * index % 50))
@@ -37,13 +37,14 @@ def expected(turns):
     for turn in range(turns):
         entries.update(written(turn))
         if turn > 0:
-            del entries[key(turn - 1, 5)]
+            for index in (5, *range(190, 200)):
+                del entries[key(turn - 1, index)]
     return sorted(entries.items())
 
 
 def operations(turns):
     """How many operations there were in this many turns."""
-    return sum(len(written(turn)) + (turn > 0) for turn in range(turns))
+    return sum(len(written(turn)) + (3 if turn > 0 else 1) for turn in range(turns))
 
 
 def compare(reader, entries):
@@ -60,10 +61,12 @@ def main(path, turn):
         compare(db, before)
         with db.snapshot() as snapshot:
             with db.write_batch(transaction=True) as batch:
+                batch.delete_prefix(bytes([turn]))
                 for name, value in written(turn).items():
                     batch.put(name, value)
                 if turn > 0:
                     batch.delete(key(turn - 1, 5))
+                    batch.delete_range(key(turn - 1, 190), key(turn - 1, 200))
             if (snapshot.sequence, batch.sequence) != (operations(turn), operations(turn + 1)):
                 sys.exit(f"Python: the numbers are {snapshot.sequence} and {batch.sequence}")
             compare(snapshot, before)

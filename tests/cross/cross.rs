@@ -15,7 +15,7 @@ fn key(turn: u8, index: u8) -> Vec<u8> {
     vec![turn, index, 0x00, 0xff]
 }
 
-/// The entries that the turn writes, beside the delete.
+/// The entries that the turn writes, beside the deletes.
 fn written(turn: u8) -> Entries {
     let mut entries = Entries::new();
     for index in 0..200u8 {
@@ -43,6 +43,7 @@ fn expected(turns: u8) -> Entries {
         entries.extend(written(turn));
         if turn > 0 {
             entries.remove(&key(turn - 1, 5));
+            entries.retain(|found, _| !(key(turn - 1, 190)..key(turn - 1, 200)).contains(found));
         }
     }
     entries
@@ -71,14 +72,16 @@ fn run(path: &str, turn: u8) -> Result<(), Failure> {
     compare(&db, None, &before)?;
     let snapshot = db.snapshot()?;
     let mut batch = WriteBatch::new();
+    batch.delete_prefix(&[turn])?;
     for (key, value) in written(turn) {
         batch.put(&key, &value)?;
     }
     if turn > 0 {
         batch.delete(&key(turn - 1, 5))?;
+        batch.delete_range(Some(&key(turn - 1, 190)), Some(&key(turn - 1, 200)))?;
     }
     let first = snapshot.sequence();
-    let operations = |turn| written(turn).len() as u64 + u64::from(turn > 0);
+    let operations = |turn| written(turn).len() as u64 + if turn > 0 { 3 } else { 1 };
     if first.0 != (0..turn).map(operations).sum::<u64>() {
         return Err(format!("the snapshot's number is {first}").into());
     }

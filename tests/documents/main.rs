@@ -17,6 +17,7 @@
 //! * `promises.rs` the tests that docs/durability.md names exist
 //! * `versions.rs` one version everywhere
 //! * `widths.rs`   lines of documents and comments are not too long
+//! * `words.rs`    a call has the same name in every language
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
@@ -36,6 +37,7 @@ mod options;
 mod promises;
 mod versions;
 mod widths;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};

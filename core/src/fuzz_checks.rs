@@ -18,7 +18,7 @@ use crate::env::{Env, MemEnv};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{CURRENT, manifest_path};
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, KeyRef, Trailer};
+use crate::key::{FileNumber, KeyRef, KeyspaceId, Trailer};
 use crate::memory::MemoryGauge;
 use crate::sstable::{Block, BlockCache, BlockCursor, Damage, Table};
 use crate::sync::Arc;
@@ -55,7 +55,10 @@ pub fn version_edit(encoded: &[u8]) -> Result<usize> {
     let mut again = Vec::new();
     edit.encode_to(&mut again);
     assert_eq!(VersionEdit::decode(&again)?, edit, "INTERNALS-1");
-    Ok(edit.added.len() + edit.removed.len())
+    Ok(edit
+        .parts()
+        .map(|part| part.added.len() + part.removed.len())
+        .sum())
 }
 
 /// Recovers a directory with this CURRENT and this MANIFEST-000001, and recovers it again after one more edit.
@@ -73,11 +76,15 @@ pub fn manifest(current: &[u8], manifest: &[u8]) -> Result<usize> {
     let mut set = recover(false).expect("a database that opens read-only also opens");
     let log_number = FileNumber(set.log_number().0.max(3));
     checked(set.log_and_apply(VersionEdit::of_log(log_number), Sum::default()))?;
-    let tables = set.current().all_files().count();
+    let tables = set.current(KeyspaceId::DEFAULT).all_files().count();
     drop(set);
     let set = recover(false).expect("a database that was open before opens again");
     assert_eq!(set.log_number(), log_number, "SLOT-1");
-    assert_eq!(set.current().all_files().count(), tables, "SLOT-1");
+    assert_eq!(
+        set.current(KeyspaceId::DEFAULT).all_files().count(),
+        tables,
+        "SLOT-1"
+    );
     Ok(tables)
 }
 

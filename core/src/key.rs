@@ -52,6 +52,21 @@ impl fmt::Display for FileNumber {
     }
 }
 
+/// The id of a keyspace. It is given once: no other keyspace of the database ever gets the id of a dropped one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct KeyspaceId(pub u64);
+
+impl KeyspaceId {
+    /// The keyspace that every database has.
+    pub const DEFAULT: KeyspaceId = KeyspaceId(0);
+}
+
+impl fmt::Display for KeyspaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The kind of an entry: a put, a tombstone or a range delete. Numbers 3 to 5 are reserved (merge, put with expiry,
 /// reference to a separated value): a reader refuses them with `Unsupported`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -93,7 +93,7 @@ pub use db::{
 #[doc(hidden)]
 pub use effort::{Effort, is_spent, within};
 pub use error::{Error, ErrorKind, Holder, Result};
-pub use key::{FileNumber, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
+pub use key::{FileNumber, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 #[doc(hidden)]
 pub use memory::{copy_of, reserve, room_ahead, room_for};
 #[cfg(feature = "internals")]

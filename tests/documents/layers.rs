@@ -241,6 +241,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "identity",
             "set salvage",
             "current",
+            "keyspaces",
             "foreign builder iter manifest",
             "mod",
             "access lookup file ends bounds",

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::without_place;
 use crate::env::Env;
 use crate::error::Result;
-use crate::key::{FileNumber, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::key::{FileNumber, KeyspaceId, SequenceNumber, TRAILER_BYTES, Trailer};
 use crate::memory;
 use crate::range_delete;
 use crate::version::{ManifestReader, TableInfo, VersionEdit, read_current_at};
@@ -97,6 +97,10 @@ pub struct Edit {
     /// The names of the features that the database has from this edit on, in order. A build opens no database with a
     /// feature that it does not know; there is none yet.
     pub features: Vec<String>,
+    /// Larger than the id of any keyspace that there has been.
+    pub next_keyspace: Option<KeyspaceId>,
+    /// No write to a dropped keyspace has a larger number.
+    pub last_number: Option<SequenceNumber>,
     /// The database's id. Random, and not 0.
     pub database: Option<u32>,
     /// Logs with a smaller number are not needed.
@@ -105,12 +109,20 @@ pub struct Edit {
     pub synced_log: Option<FileNumber>,
     /// Larger than the number of any file named so far.
     pub next_file_number: Option<FileNumber>,
-    /// At least the largest sequence number in any table.
+    /// The keyspace that the fields from `name` on are about; the default one unless the edit names another.
+    pub keyspace: KeyspaceId,
+    /// The name that the keyspace has from now on, if the edit makes it or names it anew.
+    pub name: Option<String>,
+    /// Whether the keyspace is dropped.
+    pub drops: bool,
+    /// At least the largest sequence number in any table of the keyspace.
     pub last_sequence: Option<SequenceNumber>,
     /// The tables that it adds.
     pub added: Vec<AddedTable>,
     /// The tables that it removes: the level, 0 to 6, and the number of each.
     pub removed: Vec<(usize, FileNumber)>,
+    /// What it says of other keyspaces: of their fields, only those from `keyspace` on are used.
+    pub others: Vec<Edit>,
 }
 
 /// A table that an edit adds.
@@ -184,7 +196,11 @@ impl Edit {
 
     fn new(edit: VersionEdit) -> Result<Edit> {
         let (log_number, synced_log) = (edit.log_number(), edit.synced_log());
-        let added = edit.added.into_iter();
+        let (keyspace, added) = (edit.about(), edit.added.into_iter());
+        let mut others = memory::room_for(edit.others.len(), EDIT)?;
+        for part in edit.others {
+            others.push(Edit::new(part)?);
+        }
         let features = edit.features.names().map(str::to_string);
         Ok(Edit {
             format_version: edit.format_version,
@@ -193,10 +209,16 @@ impl Edit {
             features: memory::collect(features, EDIT)?,
             comparator: edit.comparator,
             database: edit.database,
+            next_keyspace: edit.next_keyspace,
+            last_number: edit.last_number,
+            keyspace,
+            name: edit.name,
+            drops: edit.drops,
             next_file_number: edit.next_file_number,
             last_sequence: edit.last_sequence,
             added: collect_tables(added)?,
             removed: edit.removed,
+            others,
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::env::{Call, Env, Fault, FaultEnv, MemEnv};
 use crate::error::{Error, ErrorKind};
 use crate::filename::{manifest_path, table_path};
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, KeyRef, MAX_KEY_BYTES, ValueKind};
+use crate::key::{FileNumber, KeyRef, KeyspaceId, MAX_KEY_BYTES, ValueKind};
 use std::path::Path;
 
 fn dir() -> &'static Path {
@@ -57,7 +57,7 @@ fn first_record() -> VersionEdit {
     VersionEdit {
         format_version: Some(1),
         comparator: Some(b"bytewise".to_vec()),
-        keyspace: Some(0),
+        keyspace: Some(KeyspaceId::DEFAULT),
         log_number: Some(FileNumber(5)),
         next_file_number: Some(FileNumber(50)),
         last_sequence: Some(SequenceNumber(7)),
@@ -238,7 +238,10 @@ fn a_move_that_fails_gives_no_live_table_away() {
             if outcome.is_ok() {
                 break;
             }
-            assert_eq!(tables(&set.current()), [(0, info.number.0)]);
+            assert_eq!(
+                tables(&set.current(KeyspaceId::DEFAULT)),
+                [(0, info.number.0)]
+            );
         }
         let next = table(&env, set.numbers().allocate().0);
         set.log_and_apply_any(adding(3, next)).unwrap();
@@ -247,7 +250,7 @@ fn a_move_that_fails_gives_no_live_table_away() {
             !given_away.contains(&info.number),
             "{operation:?}: {given_away:?}"
         );
-        let live = set.current();
+        let live = set.current(KeyspaceId::DEFAULT);
         let is_live = tables(&live).contains(&(2, new.number.0));
         assert_eq!(given_away.contains(&new.number), !is_live, "{operation:?}");
     }
@@ -283,7 +286,10 @@ fn file_numbers_begin_behind_those_in_use() {
     let made = vec![(0, table(&env, 30)), (1, table(&env, 20))];
     VersionSet::create_from(&*env, dir(), made, SequenceNumber(30), Features::default()).unwrap();
     let set = recover(&env).unwrap();
-    assert_eq!(tables(&set.current()), [(0, 30), (1, 20)]);
+    assert_eq!(
+        tables(&set.current(KeyspaceId::DEFAULT)),
+        [(0, 30), (1, 20)]
+    );
     assert_eq!(set.manifest_number(), FileNumber(31));
     assert!(set.numbers().allocate() > FileNumber(31));
 }
@@ -637,7 +643,7 @@ fn a_snapshot_of_a_version_is_read_back_as_it_was() {
     set_current(&*env, dir(), &writer).unwrap();
     let set = recover(&env).unwrap();
     assert_eq!(
-        tables(&set.current()),
+        tables(&set.current(KeyspaceId::DEFAULT)),
         [14, 13, 12, 11, 10].map(|number| (0, number))
     );
 }

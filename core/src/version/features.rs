@@ -16,9 +16,12 @@ use crate::error::{Error, Result};
 
 /// The feature of a database with range deletes, or whose logs may have some.
 const RANGE_DELETE: &str = "range-delete";
-/// The features that this build knows. Unit tests have one more of their own.
+/// The feature of a database that has, or had, keyspaces other than the default one.
+const KEYSPACES: &str = "keyspaces";
+/// The features that this build knows. Unit tests have one more of their own, and know keyspaces, which only the
+/// manifest has so far.
 const KNOWN: &[&str] = match cfg!(test) {
-    true => &["known-to-tests", RANGE_DELETE],
+    true => &["known-to-tests", RANGE_DELETE, KEYSPACES],
     false => &[RANGE_DELETE],
 };
 
@@ -47,6 +50,16 @@ impl Features {
     /// The feature that a database with range deletes needs.
     pub(crate) fn of_range_deletes() -> Features {
         Features([RANGE_DELETE.to_owned()].into())
+    }
+
+    /// The feature that a database with several keyspaces needs.
+    pub(crate) fn of_keyspaces() -> Features {
+        Features([KEYSPACES.to_owned()].into())
+    }
+
+    /// Whether the database may have several keyspaces.
+    pub(crate) fn have_keyspaces(&self) -> bool {
+        self.0.contains(KEYSPACES)
     }
 
     /// The names, in order.

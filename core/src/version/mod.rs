@@ -19,6 +19,7 @@
 //! * `table_info.rs`  the facts about a table in an edit   * `field.rs`  reads fields of an edit
 //! * `file.rs`      a live file, counted         * `manifest/`   edits on disk
 //! * `current.rs`   which manifest is in use    * `file_numbers.rs`  numbers of new files
+//! * `keyspaces.rs`  the keyspaces and the tables of each
 //! * `features.rs`  what a reader must know besides the format version
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
@@ -38,6 +39,7 @@ mod file_numbers;
 mod foreign;
 mod identity;
 mod iter;
+mod keyspaces;
 mod lookup;
 mod manifest;
 mod salvage;

@@ -3,7 +3,7 @@
 //! If CURRENT is missing or damaged, every manifest in the directory is read, and the newest intact one counts.
 //! If a manifest is cut short or damaged, the edits before the damage count; nothing is known of later ones.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use super::current::read_current;
@@ -14,7 +14,7 @@ use super::table_info::TableInfo;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::{FileKind, parse, table_path};
-use crate::key::{FileNumber, SequenceNumber};
+use crate::key::{FileNumber, KeyspaceId, SequenceNumber};
 
 /// The contents of the manifest.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(crate) struct Salvage {
     pub(crate) tables: BTreeMap<FileNumber, TableInfo>,
     /// Tables that were live once and are no longer.
     pub(crate) removed: HashSet<FileNumber>,
+    /// Which keyspace has each live table.
+    homes: HashMap<FileNumber, KeyspaceId>,
     /// The oldest log that is needed.
     pub(crate) log_number: FileNumber,
     /// The id of the database; 0 if not known.
@@ -115,14 +117,11 @@ fn read(
 }
 
 impl Salvage {
-    fn apply(&mut self, edit: VersionEdit) {
-        for (_, number) in edit.removed {
-            self.tables.remove(&number);
-            self.removed.insert(number);
-        }
-        for (_, table) in edit.added {
-            self.removed.remove(&table.number);
-            self.tables.insert(table.number, table);
+    fn apply(&mut self, mut edit: VersionEdit) {
+        let others = std::mem::take(&mut edit.others);
+        self.apply_part(&mut edit);
+        for mut part in others {
+            self.apply_part(&mut part);
         }
         debug_assert!(
             self.tables
@@ -134,9 +133,35 @@ impl Salvage {
         self.features.add(&edit.features);
         self.database = self.database.max(edit.database.unwrap_or_default());
         self.synced_log = self.synced_log.max(edit.synced_log.unwrap_or_default());
-        self.last_sequence = self
-            .last_sequence
-            .max(edit.last_sequence.unwrap_or_default());
+        self.note_number(edit.last_number);
+    }
+
+    fn note_number(&mut self, number: Option<SequenceNumber>) {
+        self.last_sequence = self.last_sequence.max(number.unwrap_or_default());
+    }
+
+    /// Applies what an edit says of one keyspace.
+    fn apply_part(&mut self, part: &mut VersionEdit) {
+        let keyspace = part.about();
+        let removed = part.removed.drain(..).map(|(_, number)| number);
+        removed.for_each(|number| self.remove(number));
+        for (_, table) in part.added.drain(..) {
+            self.removed.remove(&table.number);
+            self.homes.insert(table.number, keyspace);
+            self.tables.insert(table.number, table);
+        }
+        if part.drops {
+            let of_it = self.homes.iter().filter(|(_, home)| **home == keyspace);
+            let of_it: Vec<FileNumber> = of_it.map(|(number, _)| *number).collect();
+            of_it.into_iter().for_each(|number| self.remove(number));
+        }
+        self.note_number(part.last_sequence);
+    }
+
+    fn remove(&mut self, number: FileNumber) {
+        self.tables.remove(&number);
+        self.homes.remove(&number);
+        self.removed.insert(number);
     }
 }
 

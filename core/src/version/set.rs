@@ -1,4 +1,4 @@
-//! The current version, and how edits to it become durable.
+//! The current version of each keyspace, and how edits to them become durable.
 //!
 //! * SET-1  Memory follows the disk: a version is installed only after its edit is durable. If that fails, the
 //!          current version stays, and it may be unknown whether the edit counts at the next open. Only the set
@@ -25,10 +25,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::current::{read_current, set_current};
-use super::edit::{COMPARATOR, DEFAULT_KEYSPACE, FORMAT_VERSION, VersionEdit};
+use super::edit::{COMPARATOR, FORMAT_VERSION, VersionEdit};
 use super::features::Features;
 use super::file::ObsoleteFiles;
 use super::file_numbers::FileNumbers;
+use super::keyspaces::{Keyspaces, Versions};
 use super::manifest::{ManifestReader, ManifestWriter, RECORDS_OFFSET, snapshot_records};
 use super::table_info::TableInfo;
 use super::{Builder, Version};
@@ -36,7 +37,7 @@ use crate::content::Sum;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{FileKind, LAST_FIRST_NUMBER, manifest_path, parse, table_path};
-use crate::key::{FileNumber, SequenceNumber};
+use crate::key::{FileNumber, KeyspaceId, SequenceNumber};
 use crate::sync::Arc;
 use crate::wal::DurableLog;
 
@@ -47,11 +48,11 @@ const MIN_ROLL_BYTES: u64 = 1 << 20;
 /// A manifest may also grow to this many times its initial size.
 const ROLL_FACTOR: u64 = 4;
 
-/// The current version and its durable history. See the head of the file.
+/// The current versions and their durable history. See the head of the file.
 pub(crate) struct VersionSet {
     env: Arc<dyn Env>,
     dir: PathBuf,
-    current: Arc<Version>,
+    current: Versions,
     numbers: Arc<FileNumbers>,
     obsolete: Arc<ObsoleteFiles>,
     /// The id of the database; 0 if not known yet.
@@ -60,6 +61,7 @@ pub(crate) struct VersionSet {
     features: Features,
     log_number: FileNumber,
     synced_log: FileNumber,
+    /// At least the largest number in any table, also of the dropped keyspaces.
     last_sequence: SequenceNumber,
     /// The manifest that CURRENT names.
     manifest_number: FileNumber,
@@ -97,7 +99,7 @@ impl VersionSet {
             database: new_database(&*env)?,
             env,
             dir: dir.to_path_buf(),
-            current: Arc::new(Version::empty()),
+            current: Keyspaces::of_default(Arc::new(Version::empty())),
             numbers: Arc::new(FileNumbers::starting_at(FileNumber(FIRST_MANIFEST.0 + 1))),
             obsolete,
             features: Features::default(),
@@ -147,14 +149,13 @@ impl VersionSet {
             format_version: Some(FORMAT_VERSION),
             comparator: Some(COMPARATOR.to_vec()),
             features,
-            keyspace: Some(DEFAULT_KEYSPACE),
+            keyspace: Some(KeyspaceId::DEFAULT),
             database: Some(new_database(env)?),
             log_number: Some(FileNumber(0)),
-            synced_log: None,
             next_file_number: Some(FileNumber(number + 1)),
             last_sequence: Some(last_sequence),
             added: tables,
-            removed: Vec::new(),
+            ..VersionEdit::default()
         };
         // Refuse what recovery would refuse.
         Version::empty().apply(&edit, &ObsoleteFiles::new(|| {}))?;
@@ -176,7 +177,7 @@ impl VersionSet {
         let (manifest_number, file_id) = read_current(&*env, dir)?;
         let mut reader = ManifestReader::open(&*env, dir, manifest_number, file_id, !is_read_only)?;
         let recovered = replay(&mut reader, &obsolete)?;
-        check_tables(&*env, dir, &recovered.version)?;
+        check_tables(&*env, dir, &recovered.versions)?;
         let mut next = recovered.next_file_number.max(FIRST_MANIFEST.0 + 1);
         for name in env.list(dir)? {
             if let Some(number) = parse(&name).and_then(FileKind::number)
@@ -187,15 +188,15 @@ impl VersionSet {
             }
         }
         let writer = reader.into_writer().filter(|_| !is_read_only);
-        let files = recovered.version.all_files();
+        let files = recovered.versions.all_files();
         // About the size with which a manifest of this version would begin.
         let snapshot_bytes = files
-            .map(|(_, file)| (file.smallest.len() + file.largest.len() + 64) as u64)
+            .map(|file| (file.smallest.len() + file.largest.len() + 64) as u64)
             .sum();
         Ok(VersionSet {
             env,
             dir: dir.to_path_buf(),
-            current: Arc::new(recovered.version),
+            current: recovered.versions,
             numbers: Arc::new(FileNumbers::starting_at(FileNumber(next))),
             obsolete,
             database: recovered.database,
@@ -247,8 +248,9 @@ impl VersionSet {
         Ok(())
     }
 
-    /// Makes `edit` durable and its version the current one. Syncs the disk. `gained`: the sum by which the edit
-    /// changes the content of all tables; it wraps if the content shrinks (SET-7).
+    /// Makes `edit` durable and what it leads to the current state. Syncs the disk. Returns the version of the keyspace
+    /// that it is about. `gained`: the sum by which the edit changes the content of all tables, those of a dropped
+    /// keyspace apart; it wraps if the content shrinks (SET-7).
     ///
     /// After an error nothing has changed in memory; for the disk see SET-1. The tables that `edit` would have added
     /// then belong to this set, not to the caller. The next call tries with a new manifest.
@@ -267,16 +269,14 @@ impl VersionSet {
         {
             return Err(Error::internal("an edit lowers the log number"));
         }
-        let largest = edit.added.iter().map(|(_, table)| table.largest_sequence);
-        edit.last_sequence = largest.chain(edit.last_sequence).max();
-        name_features_of(&edit.added, &mut edit.features);
-        let applied = self.current.apply(&edit, &self.obsolete);
-        let balanced = applied.and_then(|(version, removed)| {
-            check_balance(&self.current, &version, gained)?;
-            Ok((version, removed))
+        self.complete(&mut edit);
+        let applied = self.current.after(&edit, &self.obsolete);
+        let balanced = applied.and_then(|(versions, removed)| {
+            check_balance(&self.current, &versions, &edit, gained)?;
+            Ok((versions, removed))
         });
-        let (version, removed) = balanced.inspect_err(|_| self.disown(&edit, false))?;
-        if let Err(error) = self.persist(&mut edit, &version) {
+        let (versions, removed) = balanced.inspect_err(|_| self.disown(&edit, false))?;
+        if let Err(error) = self.persist(&mut edit, &versions) {
             self.disown(&edit, self.may_be_durable);
             return Err(error);
         }
@@ -286,23 +286,18 @@ impl VersionSet {
             "SYNC-2: the newest log with synced records is kept"
         );
         self.may_be_durable = false;
-        self.current = Arc::new(version);
+        self.current = versions;
         debug_assert!(
-            edit.added
-                .iter()
-                .all(|(_, table)| self.current.holds(table.number)),
+            edit.all_added().all(|table| self.holds(table.number)),
             "SET-1: the version holds the tables of its edit"
         );
         self.features.add(&edit.features);
         self.log_number = edit.log_number.unwrap_or(self.log_number);
         self.synced_log = edit.synced_log.unwrap_or(self.synced_log);
-        self.last_sequence = edit
-            .last_sequence
-            .max(Some(self.last_sequence))
-            .unwrap_or_default();
+        self.last_sequence = self.last_sequence.max(last_number_of(&edit));
         for file in removed {
             debug_assert!(
-                !self.current.holds(file.number),
+                !self.holds(file.number),
                 "FILE-1: no later version holds the table"
             );
             file.mark_obsolete();
@@ -320,13 +315,31 @@ impl VersionSet {
             self.maybe_named.is_empty() && !self.may_be_durable,
             "SET-1: after an edit the disk agrees with memory"
         );
-        Ok(self.current.clone())
+        Ok(self.current(edit.about()))
+    }
+
+    /// Fills in what follows from the rest of `edit`: the features of its tables, the last number in them, and the id
+    /// after that of a new keyspace (KEYSPACE-1).
+    fn complete(&self, edit: &mut VersionEdit) {
+        edit.complete_part();
+        edit.others.iter_mut().for_each(VersionEdit::complete_part);
+        let mut features = std::mem::take(&mut edit.features);
+        edit.parts()
+            .for_each(|part| name_features_of(&part.added, &mut features));
+        if edit.concerns_other_keyspaces() {
+            features.add(&Features::of_keyspaces());
+        }
+        edit.features = features;
+        let named = edit.parts().filter(|part| part.name.is_some());
+        let ids = named.map(|part| KeyspaceId(part.about().0 + 1));
+        let next = ids.chain(edit.next_keyspace).max();
+        edit.next_keyspace = next.filter(|next| *next > self.current.next());
     }
 
     /// The same with `gained` taken from the edit itself, for tests that make up tables.
     #[cfg(test)]
     pub(crate) fn log_and_apply_any(&mut self, edit: VersionEdit) -> Result<Arc<Version>> {
-        let gained = gain_of(&edit, &self.current);
+        let gained = gain_of(&edit, &self.current(edit.about()));
         self.log_and_apply(edit, gained)
     }
 
@@ -334,7 +347,7 @@ impl VersionSet {
     /// name them.
     fn disown(&mut self, edit: &VersionEdit, may_be_durable: bool) {
         let live = self.live_files();
-        let added = edit.added.iter().map(|(_, table)| table.number);
+        let added = edit.all_added().map(|table| table.number);
         for number in added.filter(|number| !live.contains(number)) {
             if may_be_durable {
                 self.maybe_named.push(number);
@@ -344,13 +357,13 @@ impl VersionSet {
         }
     }
 
-    /// Makes `edit`, which leads to `version`, durable: in the current manifest, or in a new one. After an error
+    /// Makes `edit`, which leads to `versions`, durable: in the current manifest, or in a new one. After an error
     /// `may_be_durable` says whether the edit may be durable nevertheless.
-    fn persist(&mut self, edit: &mut VersionEdit, version: &Version) -> Result<()> {
+    fn persist(&mut self, edit: &mut VersionEdit, versions: &Versions) -> Result<()> {
         self.may_be_durable = false;
         // After any failure below there is no writer (SET-2).
         let Some(writer) = self.writer.take() else {
-            let new = self.begin_manifest(edit, version)?;
+            let new = self.begin_manifest(edit, versions)?;
             return self.switch_to(new);
         };
         // If file sizes are limited, well before the manifest would no longer fit.
@@ -359,7 +372,7 @@ impl VersionSet {
             .min(self.env.largest_file().saturating_sub(RECORDS_OFFSET) / 2);
         if self.is_inherited || writer.record_bytes() > limit {
             // If there is no room for a new manifest, the old one still serves: its next sync covers all of it.
-            if let Ok(new) = self.begin_manifest(edit, version) {
+            if let Ok(new) = self.begin_manifest(edit, versions) {
                 return self.switch_to(new);
             }
         }
@@ -382,14 +395,18 @@ impl VersionSet {
         Ok(())
     }
 
-    /// Writes a manifest that begins with `version`; CURRENT does not name it yet.
-    fn begin_manifest(&mut self, edit: &VersionEdit, version: &Version) -> Result<ManifestWriter> {
+    /// Writes a manifest that begins with `versions`; CURRENT does not name it yet.
+    fn begin_manifest(
+        &mut self,
+        edit: &VersionEdit,
+        versions: &Versions,
+    ) -> Result<ManifestWriter> {
         let number = self.numbers.allocate();
         debug_assert!(
             number > self.manifest_number,
             "SET-4: the manifest has a new number"
         );
-        let snapshot = self.snapshot(version, edit);
+        let snapshot = self.snapshot(versions, edit);
         let written = self.write_manifest(number, snapshot);
         // Failed attempts must not pile up on a full disk.
         if written.is_err() && self.remove_manifest(number).is_err() {
@@ -398,8 +415,13 @@ impl VersionSet {
         written
     }
 
-    fn write_manifest(&self, number: FileNumber, snapshot: VersionEdit) -> Result<ManifestWriter> {
-        ManifestWriter::create(&*self.env, &self.dir, number, snapshot_records(snapshot))
+    fn write_manifest(
+        &self,
+        number: FileNumber,
+        snapshot: Vec<VersionEdit>,
+    ) -> Result<ManifestWriter> {
+        let records = snapshot.into_iter().flat_map(snapshot_records);
+        ManifestWriter::create(&*self.env, &self.dir, number, records)
     }
 
     /// Makes `writer` the manifest that CURRENT names.
@@ -459,32 +481,43 @@ impl VersionSet {
         }
     }
 
-    /// An edit that adds everything in `version` to an empty version. `edit`: the change that led to `version`.
-    fn snapshot(&self, version: &Version, edit: &VersionEdit) -> VersionEdit {
+    /// Edits that lead from nothing to `versions`, one for each keyspace. `edit`: the change that led to them.
+    fn snapshot(&self, versions: &Versions, edit: &VersionEdit) -> Vec<VersionEdit> {
         debug_assert!(
-            version
+            versions
                 .all_files()
-                .all(|(_, file)| file.number < self.numbers.next()),
+                .all(|file| file.number < self.numbers.next()),
             "SET-4: every table's number was given out"
         );
-        let files = version.all_files();
-        let mut features = self.features.clone();
-        features.add(&edit.features);
-        VersionEdit {
-            format_version: Some(FORMAT_VERSION),
-            comparator: Some(COMPARATOR.to_vec()),
-            features,
-            keyspace: Some(DEFAULT_KEYSPACE),
-            database: (self.database != 0).then_some(self.database),
-            log_number: Some(edit.log_number.unwrap_or(self.log_number)),
-            synced_log: Some(edit.synced_log.unwrap_or(self.synced_log)),
-            next_file_number: Some(self.numbers.next()),
-            last_sequence: edit.last_sequence.max(Some(self.last_sequence)),
-            added: files
-                .map(|(level, file)| (level, file.info.clone()))
-                .collect(),
-            removed: Vec::new(),
+        let parts = versions.iter().map(|(id, keyspace)| {
+            let files = keyspace.tables.all_files();
+            VersionEdit {
+                keyspace: Some(id),
+                name: (id != KeyspaceId::DEFAULT).then(|| keyspace.name.to_string()),
+                last_sequence: Some(keyspace.flushed),
+                added: files
+                    .map(|(level, file)| (level, file.info.clone()))
+                    .collect(),
+                ..VersionEdit::default()
+            }
+        });
+        let mut parts: Vec<VersionEdit> = parts.collect();
+        if let Some(first) = parts.first_mut() {
+            first.format_version = Some(FORMAT_VERSION);
+            first.comparator = Some(COMPARATOR.to_vec());
+            first.features = self.features.clone();
+            first.features.add(&edit.features);
+            let next = Some(versions.next()).filter(|next| *next > KeyspaceId(1));
+            first.next_keyspace = next;
+            let last = self.last_sequence.max(last_number_of(edit));
+            let flushed = versions.iter().map(|(_, keyspace)| keyspace.flushed);
+            first.last_number = Some(last).filter(|last| flushed.max() < Some(*last));
+            first.database = (self.database != 0).then_some(self.database);
+            first.log_number = Some(edit.log_number.unwrap_or(self.log_number));
+            first.synced_log = Some(edit.synced_log.unwrap_or(self.synced_log));
+            first.next_file_number = Some(self.numbers.next());
         }
+        parts
     }
 
     /// Reads CURRENT and the manifest again and compares them with memory; returns the length of the manifest.
@@ -499,10 +532,10 @@ impl VersionSet {
             // An edit failed. Until the next one, the disk may rightly differ from memory (SET-1).
             return Ok(bytes);
         }
-        let tables = |version: &Version| -> Vec<(usize, TableInfo)> {
-            let files = version.all_files();
-            files
-                .map(|(level, file)| (level, file.info.clone()))
+        let nothing = VersionEdit::default();
+        let parts = |versions: &Versions| -> Vec<_> {
+            let all = self.snapshot(versions, &nothing).into_iter();
+            all.map(|part| (part.keyspace, part.name, part.last_sequence, part.added))
                 .collect()
         };
         let is_same = number == self.manifest_number
@@ -510,19 +543,22 @@ impl VersionSet {
             && (read.database == self.database || read.database == 0)
             && read.features == self.features
             && read.last_sequence == self.last_sequence
-            && tables(&read.version) == tables(&self.current);
+            && read.versions.next() == self.current.next()
+            && parts(&read.versions) == parts(&self.current);
         if !is_same {
             return Err(reader.corruption("its contents are not what was written"));
         }
         Ok(bytes)
     }
 
-    /// Releases the current version and the manifest; no edit may follow.
+    /// Releases the current version of the default keyspace and the manifest; no edit may follow.
     pub(crate) fn let_go(&mut self) -> Arc<Version> {
         debug_assert!(!self.is_closed, "SET-2: the manifest is released once");
         self.is_closed = true;
         self.writer = None;
-        std::mem::replace(&mut self.current, Arc::new(Version::empty()))
+        let empty = Keyspaces::of_default(Arc::new(Version::empty()));
+        let released = std::mem::replace(&mut self.current, empty);
+        version_of(&released, KeyspaceId::DEFAULT)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -532,9 +568,14 @@ impl VersionSet {
         }
     }
 
-    /// The current version; an empty one after that was released.
-    pub(crate) fn current(&self) -> Arc<Version> {
-        self.current.clone()
+    /// The current version of a keyspace; an empty one if there is no such keyspace, or the versions were released.
+    pub(crate) fn current(&self, keyspace: KeyspaceId) -> Arc<Version> {
+        version_of(&self.current, keyspace)
+    }
+
+    /// Whether a keyspace has the table `number`.
+    fn holds(&self, number: FileNumber) -> bool {
+        self.current.all_files().any(|file| file.number == number)
     }
 
     /// Gives out file numbers without the set's lock.
@@ -559,6 +600,12 @@ impl VersionSet {
         Ok(())
     }
 
+    /// The keyspaces of the database.
+    #[cfg(test)]
+    pub(super) fn keyspaces(&self) -> &Versions {
+        &self.current
+    }
+
     /// The features of the database.
     pub(crate) fn features(&self) -> &Features {
         &self.features
@@ -574,7 +621,7 @@ impl VersionSet {
         self.log_number
     }
 
-    /// At least the largest sequence number in any table.
+    /// At least the largest sequence number in any table, also of the dropped keyspaces.
     pub(crate) fn last_sequence(&self) -> SequenceNumber {
         self.last_sequence
     }
@@ -584,29 +631,44 @@ impl VersionSet {
         self.manifest_number
     }
 
-    /// The numbers of the current version's tables.
+    /// The numbers of the tables of all current versions.
     pub(crate) fn live_files(&self) -> HashSet<FileNumber> {
-        self.current
-            .all_files()
-            .map(|(_, file)| file.number)
-            .collect()
+        self.current.all_files().map(|file| file.number).collect()
     }
 }
 
-/// Refuses an edit from `before` to `after` that changes the tables' sum by anything but `gained` (SET-7).
-fn check_balance(before: &Version, after: &Version, gained: Sum) -> Result<()> {
-    let (before, after) = (before.content(), after.content());
-    let mut due = before.sum;
+fn version_of(versions: &Versions, keyspace: KeyspaceId) -> Arc<Version> {
+    let found = versions.get(keyspace);
+    found.map_or_else(
+        || Arc::new(Version::empty()),
+        |found| Arc::clone(&found.tables),
+    )
+}
+
+/// The largest number that an edit says is in tables, or was that of a dropped keyspace.
+fn last_number_of(edit: &VersionEdit) -> SequenceNumber {
+    let numbers = edit.parts().filter_map(|part| part.last_sequence);
+    numbers.chain(edit.last_number).max().unwrap_or_default()
+}
+
+/// Refuses an `edit` from `before` to `after` that changes the tables' sum by anything but `gained` (SET-7).
+fn check_balance(
+    before: &Versions,
+    after: &Versions,
+    edit: &VersionEdit,
+    gained: Sum,
+) -> Result<()> {
+    let (mut due, was_known) = before.content(edit);
+    let (after, is_known) = after.content(edit);
     due += gained;
     // For a table of format version 1 only counts are known.
-    let is_known = before.is_known && after.is_known;
+    let is_known = was_known && is_known;
     let counts = |sum: Sum| (sum.puts, sum.tombstones, sum.range_deletes);
-    if counts(due) == counts(after.sum) && (!is_known || due.terms == after.sum.terms) {
+    if counts(due) == counts(after) && (!is_known || due.terms == after.terms) {
         return Ok(());
     }
     Err(Error::unaccounted(format!(
-        "an edit of the manifest leads to tables with {}, expected {due}",
-        after.sum
+        "an edit of the manifest leads to tables with {after}, expected {due}"
     )))
 }
 
@@ -640,7 +702,7 @@ fn new_database(env: &dyn Env) -> Result<u32> {
 
 /// What the edits of a manifest lead to.
 struct ReplayedManifest {
-    version: Version,
+    versions: Versions,
     database: u32,
     features: Features,
     log_number: FileNumber,
@@ -651,7 +713,8 @@ struct ReplayedManifest {
 
 fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<ReplayedManifest> {
     let empty = Version::empty();
-    let mut builder = Builder::new(&empty, obsolete.clone());
+    let begin = || Builder::new(&empty, obsolete.clone());
+    let mut keyspaces = Keyspaces::of_default(begin());
     let (mut log_number, mut next_file_number, mut last_sequence) = (None, None, None);
     let (mut synced_log, mut database) = (None, None);
     let mut features = Features::default();
@@ -659,43 +722,51 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
     while let Some(edit) = reader.next_edit()? {
         let is_whole = edit.format_version.is_some()
             && edit.comparator.is_some()
-            && edit.keyspace.is_some()
+            && edit.keyspace == Some(KeyspaceId::DEFAULT)
             && edit.log_number.is_some()
             && edit.next_file_number.is_some()
             && edit.last_sequence.is_some();
         if std::mem::take(&mut is_first) && !is_whole {
             return Err(reader.corruption("the first record lacks a field"));
         }
-        builder
-            .apply(&edit)
+        keyspaces
+            .apply(&edit, begin)
             .map_err(|error| reader.corruption(error.message()))?;
         log_number = log_number.max(edit.log_number);
         synced_log = synced_log.max(edit.synced_log);
         database = database.or(edit.database);
         features.add(&edit.features);
+        if edit.concerns_other_keyspaces() && !features.have_keyspaces() {
+            // FEATURE-1.
+            return Err(reader.corruption("it has a keyspace without the feature"));
+        }
         next_file_number = next_file_number.max(edit.next_file_number);
-        last_sequence = last_sequence.max(edit.last_sequence);
+        last_sequence = last_sequence.max(Some(last_number_of(&edit)));
     }
     let (Some(log_number), Some(next_file_number), Some(last_sequence)) =
         (log_number, next_file_number, last_sequence)
     else {
         return Err(reader.corruption("it has no record"));
     };
-    let (version, _) = builder
+    let versions = keyspaces
         .finish()
         .map_err(|error| reader.corruption(error.message()))?;
-    if let Some((_, file)) = version
-        .all_files()
-        .find(|(_, file)| file.number >= next_file_number)
-    {
-        let what = format!(
-            "table {} has a number not yet given out (next is {next_file_number})",
-            file.number
-        );
-        return Err(reader.corruption(what));
+    let mut numbers = HashSet::new();
+    for file in versions.all_files() {
+        if file.number >= next_file_number {
+            let what = format!(
+                "table {} has a number not yet given out (next is {next_file_number})",
+                file.number
+            );
+            return Err(reader.corruption(what));
+        }
+        if !numbers.insert(file.number) {
+            let what = format!("table {} is in two keyspaces", file.number);
+            return Err(reader.corruption(what));
+        }
     }
     Ok(ReplayedManifest {
-        version,
+        versions,
         database: database.unwrap_or_default(),
         features,
         log_number,
@@ -706,8 +777,8 @@ fn replay(reader: &mut ManifestReader, obsolete: &Arc<ObsoleteFiles>) -> Result<
 }
 
 /// Checks that every table exists and has the length with which it was written (SET-5).
-fn check_tables(env: &dyn Env, dir: &Path, version: &Version) -> Result<()> {
-    for (_, file) in version.all_files() {
+fn check_tables(env: &dyn Env, dir: &Path, versions: &Versions) -> Result<()> {
+    for file in versions.all_files() {
         let path = table_path(dir, file.number);
         let size = file.size;
         match env.kind(&path)? {

@@ -31,6 +31,7 @@ use crate::db::tree::{Common, STOP_FACTOR, SuperVersion, Tree};
 use crate::env::{DirLock, Env, MemEnv, Names, PathKind};
 use crate::error::{Error, Result};
 use crate::filename::{self, FileKind, log_path};
+use crate::key::KeyspaceId;
 use crate::memory;
 use crate::memtable::{Memtable, SpareChunks};
 use crate::options::{InfoLog, OnOneLine, Options};
@@ -305,7 +306,7 @@ fn ring(doorbell: &Arc<Doorbell>) -> impl Fn() + Send + Sync + use<> {
 /// Puts the rooms of a database together, from the lowest up.
 fn assemble(locked: LockedDirectory, found: Found) -> Arc<Database> {
     let Found { env, log, .. } = found;
-    let (recovered, versions) = (found.recovered, found.versions);
+    let (recovered, versions, id) = (found.recovered, found.versions, KeyspaceId::DEFAULT);
     let last_sequence = recovered.end.last_sequence;
     let unflushed = recovered
         .sealed
@@ -315,7 +316,7 @@ fn assemble(locked: LockedDirectory, found: Found) -> Arc<Database> {
         Arc::clone(&log.memtable),
         log.writer.number(),
         recovered.sealed,
-        versions.current(),
+        versions.current(id),
     );
     let open_tables = open_tables(&*env, &locked.options);
     let (file_numbers, database) = (versions.numbers(), versions.database());
@@ -353,7 +354,7 @@ fn assemble(locked: LockedDirectory, found: Found) -> Arc<Database> {
         file_numbers,
         obsolete: found.obsolete,
     };
-    let tree = Arc::new(Tree::new(common, superversion, log.spare_chunks));
+    let tree = Arc::new(Tree::new(common, id, superversion, log.spare_chunks));
     let log = Log::new(log.writer, log.file, log.memtable, last_sequence);
     let log = locks.lock(Rank::Log, log);
     let walks = Arc::new(Walks::new(&tree));

@@ -18,15 +18,19 @@ impl Tree {
     /// that the edit adds to the tables.
     pub(in crate::db) fn install(
         &self,
-        edit: VersionEdit,
+        mut edit: VersionEdit,
         gained: Sum,
         change: impl FnOnce(&mut SuperVersion),
     ) -> Result<()> {
         // If an earlier installation ended halfway, no other may build upon it.
         self.order.check()?;
+        edit.set_keyspace(self.keyspace);
         let mut versions = self.versions.lock();
         debug_assert!(
-            is_same(&versions.current(), &self.superversion.load().version),
+            is_same(
+                &versions.current(self.keyspace),
+                &self.superversion.load().version
+            ),
             "FLUSH-7: readers see the version that the edit changes"
         );
         self.context.step("an edit is to be made durable");

@@ -19,7 +19,11 @@ impl Tree {
     pub(in crate::db) fn durable_version(&self) -> (Arc<Version>, Features, SequenceNumber) {
         let versions = self.versions.lock();
         let features = versions.features().clone();
-        (versions.current(), features, versions.last_sequence())
+        (
+            versions.current(self.keyspace),
+            features,
+            versions.last_sequence(),
+        )
     }
 
     /// The manifest's current facts about the logs, except SYNCED.

@@ -33,7 +33,7 @@ use crate::cache::TableCache;
 use crate::compaction::{self, PickerOptions};
 use crate::error::{Error, Result};
 use crate::iterator::alarm::Alarm;
-use crate::key::{FileNumber, SequenceNumber};
+use crate::key::{FileNumber, KeyspaceId, SequenceNumber};
 use crate::memtable::{Memtable, SpareChunks};
 use crate::sstable::{BlockCache, TableOptions};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -69,6 +69,8 @@ pub(super) struct Tree {
     logs: Arc<Logs>,
     /// By which the logs know this tree.
     id: TreeId,
+    /// By which the manifest knows it.
+    keyspace: KeyspaceId,
     block_cache: Arc<BlockCache>,
     tables: Arc<TableCache>,
     /// Memory that flushed memtables leave to the next ones.
@@ -110,9 +112,10 @@ pub(super) struct Common {
 }
 
 impl Tree {
-    /// A tree that begins with `superversion`, whose memtables came from `spare_chunks`.
+    /// The tree of `keyspace`. It begins with `superversion`, whose memtables came from `spare_chunks`.
     pub(super) fn new(
         common: Common,
+        keyspace: KeyspaceId,
         superversion: SuperVersion,
         spare_chunks: Arc<SpareChunks>,
     ) -> Tree {
@@ -123,6 +126,7 @@ impl Tree {
             space: common.space,
             id: common.logs.add_tree(superversion.oldest_log()),
             logs: common.logs,
+            keyspace,
             block_cache: common.block_cache,
             tables: common.tables,
             spare_chunks,

@@ -3,6 +3,7 @@
 use super::super::edit::VersionEdit;
 use crate::checksum::placed_crc;
 use crate::error::{Error, Result};
+use crate::key::KeyspaceId;
 
 /// checksum (4), length (4).
 pub(super) const RECORD_HEADER_BYTES: usize = 8;
@@ -57,15 +58,19 @@ pub(super) fn record_crc(
     placed_crc(file_id, offset, &[&index.to_le_bytes(), &length, payload])
 }
 
-/// Cuts one large edit into records of a bounded size.
+/// Cuts one large edit, about one keyspace, into records of a bounded size.
 pub(crate) fn snapshot_records(mut whole: VersionEdit) -> impl Iterator<Item = VersionEdit> {
     let mut added = std::mem::take(&mut whole.added).into_iter().peekable();
+    let keyspace = whole.keyspace.filter(|id| *id != KeyspaceId::DEFAULT);
     let mut first = Some(whole);
     std::iter::from_fn(move || {
         if first.is_none() && added.peek().is_none() {
             return None;
         }
-        let mut edit = first.take().unwrap_or_default();
+        let mut edit = first.take().unwrap_or_else(|| VersionEdit {
+            keyspace,
+            ..VersionEdit::default()
+        });
         let mut bytes = 0;
         while bytes < SNAPSHOT_RECORD_BYTES {
             let Some((level, table)) = added.next() else {

@@ -45,7 +45,7 @@ fn adding(level: usize, table: TableInfo) -> VersionEdit {
 }
 
 fn numbers(set: &VersionSet) -> Vec<(usize, u64)> {
-    let version = set.current();
+    let version = set.current(KeyspaceId::DEFAULT);
     version
         .all_files()
         .map(|(level, file)| (level, file.number.0))
@@ -209,7 +209,7 @@ fn tables_whose_sizes_or_entries_do_not_add_up_to_a_number_are_refused() {
                 let mut table = table(&set);
                 spoil(&mut table);
                 edit.add(level, table);
-                set.current().apply(&edit, &set.obsolete)
+                set.current(KeyspaceId::DEFAULT).apply(&edit, &set.obsolete)
             };
             assert!(apply(5).is_ok());
             let error = apply(second_level).err().unwrap();
@@ -228,7 +228,7 @@ fn a_long_history_rolls_into_a_new_manifest_and_removes_the_old() {
         insert(&mut entries, &long, round + 1, Some(b"v"));
         let info = build(&env, &dir(), number, &entries);
         let mut edit = adding(0, info);
-        if let Some((level, file)) = set.current().all_files().next() {
+        if let Some((level, file)) = set.current(KeyspaceId::DEFAULT).all_files().next() {
             edit.remove(level, file.number);
         }
         set.log_and_apply_any(edit).unwrap();
@@ -341,7 +341,7 @@ fn every_acknowledged_edit_survives_loss_of_power() {
             // As after a failed write, so that a new manifest begins.
             set.writer = None;
             let (level, file) = set
-                .current()
+                .current(KeyspaceId::DEFAULT)
                 .all_files()
                 .next()
                 .map(|(l, f)| (l, f.number))

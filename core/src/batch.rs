@@ -15,7 +15,7 @@ use crate::coding::{FIRST_SKIPPABLE, get_bytes, get_length_prefixed, get_u8, get
 use crate::coding::{put_length_prefixed, varint_len};
 use crate::content::{Content, Sum};
 use crate::error::{Error, Result};
-use crate::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
+use crate::key::{KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, ValueKind};
 use crate::memory;
 use crate::range_delete::{after_prefix, end_in, value_of};
 
@@ -262,16 +262,20 @@ impl WriteBatch {
         let operations = operations(&self.buffer).ok().into_iter().flatten();
         operations
             .filter_map(|operation| operation.ok())
-            .filter_map(|Operation { kind, key, value }| {
-                Some(match kind {
-                    ValueKind::Put => BatchOperation::Put { key, value },
-                    ValueKind::Delete => BatchOperation::Delete { key },
-                    ValueKind::RangeDelete => BatchOperation::DeleteRange {
-                        start: key,
-                        end: end_in(key, value).ok()?,
-                    },
-                })
-            })
+            .filter_map(
+                |Operation {
+                     kind, key, value, ..
+                 }| {
+                    Some(match kind {
+                        ValueKind::Put => BatchOperation::Put { key, value },
+                        ValueKind::Delete => BatchOperation::Delete { key },
+                        ValueKind::RangeDelete => BatchOperation::DeleteRange {
+                            start: key,
+                            end: end_in(key, value).ok()?,
+                        },
+                    })
+                },
+            )
     }
 
     /// Passes on the hash and the bytes of each operation's key, in order.
@@ -511,6 +515,8 @@ pub enum BatchOperation<'a> {
 pub struct Operation<'a> {
     /// Whether it is a put, a delete or a range delete.
     pub kind: ValueKind,
+    /// The keyspace that it is about.
+    pub keyspace: KeyspaceId,
     /// The user key; for a range delete the first one of the range.
     pub key: &'a [u8],
     /// The value; empty for a delete. For a range delete the encoded end (`inspect::range_end`).
@@ -520,7 +526,7 @@ pub struct Operation<'a> {
 /// Decodes a batch, from a caller or from the log. The iterator ends after its first error.
 ///
 /// Errors: `Internal` for damage; the caller adds the place (the log reader adds file and offset and makes it
-/// `Corruption`). `Unsupported` for a newer version, an unknown kind or another keyspace. Never
+/// `Corruption`). `Unsupported` for a newer version or an unknown kind. Never
 /// `InvalidArgument`.
 pub(crate) fn operations(encoded: &[u8]) -> Result<Operations<'_>> {
     let mut input = encoded;
@@ -577,12 +583,10 @@ impl<'a> Operations<'a> {
     fn decode(&mut self) -> Result<Operation<'a>> {
         let short = || damaged("batch ends inside an operation");
         let tag = get_u8(&mut self.input).ok_or_else(short)?;
-        if tag & HAS_KEYSPACE != 0 {
-            let keyspace = get_varint(&mut self.input).ok_or_else(short)?;
-            return Err(Error::unsupported(format!(
-                "a write to keyspace {keyspace}"
-            )));
-        }
+        let (tag, keyspace) = match tag & HAS_KEYSPACE {
+            0 => (tag, KeyspaceId::DEFAULT),
+            _ => (tag & !HAS_KEYSPACE, self.keyspace()?),
+        };
         let kind = ValueKind::from_u8(tag)
             .ok_or_else(|| Error::unsupported(format!("an operation of kind {tag}")))?;
         let key_len = get_varint(&mut self.input).ok_or_else(short)?;
@@ -599,7 +603,20 @@ impl<'a> Operations<'a> {
                 value
             }
         };
-        Ok(Operation { kind, key, value })
+        Ok(Operation {
+            kind,
+            keyspace,
+            key,
+            value,
+        })
+    }
+
+    /// The id of a keyspace. What it may be, the reader of the log knows.
+    #[cold]
+    fn keyspace(&mut self) -> Result<KeyspaceId> {
+        let id = get_varint(&mut self.input);
+        id.map(KeyspaceId)
+            .ok_or_else(|| damaged("batch ends inside an operation"))
     }
 }
 
@@ -624,6 +641,7 @@ impl<'a> Iterator for Operations<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coding::put_varint;
     use crate::error::ErrorKind;
 
     fn example() -> WriteBatch {
@@ -789,8 +807,8 @@ mod tests {
     }
 
     #[test]
-    fn newer_versions_kinds_and_keyspaces_are_unsupported() {
-        for (offset, byte) in [(0, 2), (1, 1), (HEADER_BYTES, 3), (HEADER_BYTES, 0x81)] {
+    fn newer_versions_and_kinds_are_unsupported() {
+        for (offset, byte) in [(0, 2), (1, 1), (HEADER_BYTES, 3), (HEADER_BYTES, 0x83)] {
             let mut encoded = example().encoded().to_vec();
             encoded[offset] = byte;
             let error = match operations(&encoded) {
@@ -802,6 +820,28 @@ mod tests {
                 ErrorKind::Unsupported,
                 "byte {offset} = {byte}"
             );
+        }
+    }
+
+    #[test]
+    fn an_operation_may_name_its_keyspace() {
+        let about = |id: u64| {
+            let mut encoded = vec![BATCH_VERSION, 0, 2, 0, 0, 0, 0, HAS_KEYSPACE | 1];
+            put_varint(&mut encoded, id);
+            encoded.extend_from_slice(b"\x01k\x01v\x00\x01k");
+            encoded
+        };
+        for id in [0, 1, 127, 128, u64::MAX] {
+            let encoded = about(id);
+            let found: Vec<_> = operations(&encoded).unwrap().map(Result::unwrap).collect();
+            let keyspaces = [found[0].keyspace, found[1].keyspace];
+            assert_eq!(keyspaces, [KeyspaceId(id), KeyspaceId::DEFAULT]);
+            assert_eq!((found[0].key, found[0].value), (&b"k"[..], &b"v"[..]));
+            for length in 0..encoded.len() {
+                let cut = operations(&encoded[..length]);
+                let outcome = cut.map(|mut walk| walk.any(|operation| operation.is_err()));
+                assert!(outcome.unwrap_or(true), "{length} of {id}");
+            }
         }
     }
 

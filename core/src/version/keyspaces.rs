@@ -112,6 +112,55 @@ impl<T> Keyspaces<T> {
     }
 }
 
+/// Up to which number the writes to each keyspace are in tables (KEYSPACE-3), for the replay of logs.
+#[derive(Debug, Clone)]
+pub(crate) struct Flushed {
+    /// In the order of the ids.
+    alive: Vec<(KeyspaceId, SequenceNumber)>,
+    next: KeyspaceId,
+}
+
+impl Flushed {
+    pub(super) fn of<T>(keyspaces: &Keyspaces<T>) -> Flushed {
+        let alive = keyspaces.iter();
+        Flushed {
+            alive: alive.map(|(id, keyspace)| (id, keyspace.flushed)).collect(),
+            next: keyspaces.next(),
+        }
+    }
+
+    /// Those of some keyspaces, in the order of their ids, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_ids(alive: &[(u64, u64)], next: u64) -> Flushed {
+        let alive = alive.iter();
+        Flushed {
+            alive: alive
+                .map(|(id, flushed)| (KeyspaceId(*id), SequenceNumber(*flushed)))
+                .collect(),
+            next: KeyspaceId(next),
+        }
+    }
+
+    /// The number up to which all writes to all keyspaces are in tables.
+    pub(crate) fn by_all(&self) -> SequenceNumber {
+        let numbers = self.alive.iter().map(|(_, flushed)| *flushed);
+        numbers.min().unwrap_or_default()
+    }
+
+    /// The number up to which those to keyspace `id` are; `None` if it was dropped. `Internal` if there never was one
+    /// with this id (KEYSPACE-1).
+    pub(crate) fn by(&self, id: KeyspaceId) -> Result<Option<SequenceNumber>> {
+        match self.alive.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(place) => Ok(Some(self.alive[place].1)),
+            Err(_) if id < self.next => Ok(None),
+            Err(_) => {
+                let what = format!("a write to keyspace {id}, which there never was");
+                Err(Error::internal(what))
+            }
+        }
+    }
+}
+
 impl<T> Keyspace<T> {
     fn new(name: &str, tables: T) -> Keyspace<T> {
         Keyspace {

@@ -69,6 +69,7 @@ pub(crate) use identity::{
     Contents, MARK, Owner, belongs, foreign, inspect, is_marked, is_ours, not_a_directory, owner,
 };
 pub(crate) use iter::LevelIterator;
+pub(crate) use keyspaces::Flushed;
 pub(crate) use lookup::Need;
 use lookup::Rest;
 pub(crate) use manifest::ManifestReader;

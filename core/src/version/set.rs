@@ -29,7 +29,7 @@ use super::edit::{COMPARATOR, FORMAT_VERSION, VersionEdit};
 use super::features::Features;
 use super::file::ObsoleteFiles;
 use super::file_numbers::FileNumbers;
-use super::keyspaces::{Keyspaces, Versions};
+use super::keyspaces::{Flushed, Keyspaces, Versions};
 use super::manifest::{ManifestReader, ManifestWriter, RECORDS_OFFSET, snapshot_records};
 use super::table_info::TableInfo;
 use super::{Builder, Version};
@@ -604,6 +604,11 @@ impl VersionSet {
     #[cfg(test)]
     pub(super) fn keyspaces(&self) -> &Versions {
         &self.current
+    }
+
+    /// Up to which number the writes to each keyspace are in tables.
+    pub(crate) fn flushed(&self) -> Flushed {
+        Flushed::of(&self.current)
     }
 
     /// The features of the database.

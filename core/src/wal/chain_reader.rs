@@ -45,8 +45,6 @@ pub(crate) struct Committed<'a> {
     pub(crate) first_sequence: SequenceNumber,
     /// The number of its last operation. If it has none, the number before `first_sequence`.
     pub(crate) last_sequence: SequenceNumber,
-    /// How many operations there are.
-    pub(crate) count: u32,
     operations: Operations<'a>,
 }
 
@@ -165,7 +163,6 @@ impl ChainReader {
             offset,
             first_sequence: record.first_sequence,
             last_sequence,
-            count,
             operations,
         })
     }

@@ -292,7 +292,9 @@ fn insert<'a>(
     let mut sequence = before;
     let mut insert = |(operation, location): (Operation<'a>, Location<'a>)| {
         sequence = sequence.plus(1);
-        let Operation { kind, key, value } = operation;
+        let Operation {
+            kind, key, value, ..
+        } = operation;
         let trailer = Trailer::new(sequence, kind);
         memtable.insert_at(&mut room, location, key, trailer, value)
     };

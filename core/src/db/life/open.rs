@@ -203,6 +203,7 @@ fn replay_logs(
             last_sequence: versions.last_sequence(),
             database: versions.database(),
         },
+        &versions.flushed(),
         locked.options.write_buffer_size,
     )?;
     let last = recovered.end.last_sequence;
@@ -285,10 +286,10 @@ fn assert_fitting(versions: &VersionSet, recovered: &Recovered, log: &FirstLog) 
         "REPLAY-1: what is in tables is not written again"
     );
     debug_assert!(
-        recovered
-            .sealed
-            .first()
-            .is_none_or(|newest| newest.last_sequence() <= last_sequence),
+        recovered.sealed.values().all(|memtables| {
+            let mut numbers = memtables.iter().map(|sealed| sealed.last_sequence());
+            numbers.all(|number| number <= last_sequence)
+        }),
         "REPLAY-2: the logs end with the newest memtable's last number, or after it"
     );
     debug_assert!(
@@ -306,16 +307,15 @@ fn ring(doorbell: &Arc<Doorbell>) -> impl Fn() + Send + Sync + use<> {
 /// Puts the rooms of a database together, from the lowest up.
 fn assemble(locked: LockedDirectory, found: Found) -> Arc<Database> {
     let Found { env, log, .. } = found;
-    let (recovered, versions, id) = (found.recovered, found.versions, KeyspaceId::DEFAULT);
+    let (mut recovered, versions, id) = (found.recovered, found.versions, KeyspaceId::DEFAULT);
     let last_sequence = recovered.end.last_sequence;
-    let unflushed = recovered
-        .sealed
-        .first()
-        .map(|sealed| sealed.last_sequence());
+    let sealed = recovered.sealed.remove(&id).unwrap_or_default();
+    debug_assert!(recovered.sealed.is_empty(), "FEATURE-2: there is one tree");
+    let unflushed = sealed.first().map(|sealed| sealed.last_sequence());
     let superversion = SuperVersion::new(
         Arc::clone(&log.memtable),
         log.writer.number(),
-        recovered.sealed,
+        sealed,
         versions.current(id),
     );
     let open_tables = open_tables(&*env, &locked.options);

@@ -1,29 +1,33 @@
 //! Replays the logs: the writes that were acknowledged before the restart but not yet flushed.
 //!
-//! The records of the chain of logs go into memtables, in the order in which they were committed.
+//! The operations of the chain of logs go into memtables of their keyspaces, in the order in which they were
+//! committed.
 //!
-//! * REPLAY-1  A record that is already in tables is skipped. A log may begin with such records, or have no
-//!             others: if a recovery that filled several memtables was interrupted between their flushes, or if
-//!             a flush could not name a later log (FLUSH-2).
-//! * REPLAY-2  Each operation of every other record is in a memtable, under its number.
+//! * REPLAY-1  What is already in tables is skipped, and so is what was written to a keyspace that was dropped. A log
+//!             may begin with such records, or have no others: if a recovery that filled several memtables was
+//!             interrupted between their flushes, or if a flush could not name a later log (FLUSH-2).
+//! * REPLAY-2  Each other operation is in a memtable of its keyspace, under its number. The operations of a record that
+//!             are about the same keyspace are in the same memtable.
 //!
 //! Elsewhere: which logs are in the chain, and what is an ordinary crash or damage (`wal/chain.rs`); reading
 //! them (`wal/chain_reader.rs`); a torn tail or damage within one log (`wal/reader.rs`).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::db::tree::Sealed;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::key::{FileNumber, SequenceNumber, Trailer};
+use crate::key::{FileNumber, KeyspaceId, SequenceNumber, Trailer};
 use crate::memtable::Loader;
 use crate::sync::Arc;
+use crate::version::Flushed;
 use crate::wal::{ChainReader, Committed, Expected, Predecessor};
 
 /// The contents of the logs.
 pub(in crate::db) struct Recovered {
-    /// Memtables of the replayed records, newest first; none is empty.
-    pub(in crate::db) sealed: Vec<Arc<Sealed>>,
+    /// For each keyspace with replayed operations its memtables, newest first; none is empty.
+    pub(in crate::db) sealed: BTreeMap<KeyspaceId, Vec<Arc<Sealed>>>,
     /// The end of the chain: what the next log names as its predecessor.
     pub(in crate::db) end: Predecessor,
     /// The logs of the chain, whose bytes may not be durable yet.
@@ -42,7 +46,7 @@ impl Recovered {
             ..Predecessor::default()
         };
         Recovered {
-            sealed: Vec::new(),
+            sealed: BTreeMap::new(),
             end,
             chain: Vec::new(),
             database: 0,
@@ -52,12 +56,14 @@ impl Recovered {
 
 /// Replays the chain of logs in `dir`.
 ///
-/// `logs`: the numbers of all log files. `write_buffer_size`: bytes of a memtable before the next is begun.
+/// `logs`: the numbers of all log files. `flushed`: what is in tables already. `write_buffer_size`: bytes of a memtable
+/// before the next is begun.
 pub(in crate::db) fn replay(
     env: &dyn Env,
     dir: &Path,
     logs: &[FileNumber],
     expected: &Expected,
+    flushed: &Flushed,
     write_buffer_size: u64,
 ) -> Result<Recovered> {
     let Some(mut reader) = ChainReader::open(env, dir, logs, *expected)? else {
@@ -65,20 +71,21 @@ pub(in crate::db) fn replay(
     };
     let mut replay = Replay {
         first: reader.first(),
-        memtables: Vec::new(),
-        filling: None,
+        flushed,
+        loads: BTreeMap::new(),
         write_buffer_size,
         last_sequence: SequenceNumber(0),
     };
+    let in_tables = flushed.by_all();
     while let Some(record) = reader.next()? {
-        if record.last_sequence > expected.last_sequence {
+        if record.last_sequence > in_tables {
             replay.apply(record)?;
         }
     }
-    replay.seal()?;
+    let sealed = replay.seal_all()?;
     let end = reader.into_end()?;
     Ok(Recovered {
-        sealed: replay.memtables,
+        sealed,
         end: end.last,
         chain: end.logs,
         database: end.database,
@@ -86,55 +93,90 @@ pub(in crate::db) fn replay(
 }
 
 /// Collects records into memtables.
-struct Replay {
+struct Replay<'a> {
     /// The oldest log. The names of later ones may be uncertain, so until all are flushed the manifest names only
     /// this one.
     first: FileNumber,
-    /// Newest first, without the one being filled.
-    memtables: Vec<Arc<Sealed>>,
-    filling: Option<Loader>,
+    flushed: &'a Flushed,
+    loads: BTreeMap<KeyspaceId, Load>,
     write_buffer_size: u64,
     /// The last number taken.
     last_sequence: SequenceNumber,
 }
 
-impl Replay {
+/// What is loaded of a keyspace.
+#[derive(Default)]
+struct Load {
+    /// Newest first, without the one being filled.
+    memtables: Vec<Arc<Sealed>>,
+    filling: Option<Loader>,
+    /// The last number of the last record with operations of this keyspace.
+    last_sequence: SequenceNumber,
+}
+
+impl Replay<'_> {
     /// Takes a record's operations.
     fn apply(&mut self, record: Committed<'_>) -> Result<()> {
         debug_assert!(
             self.last_sequence < record.first_sequence,
             "REPLAY-2: records come in the order in which they were committed"
         );
-        let filling = self.filling()?;
-        let held = filling.entries();
         let (path, offset) = (record.path, record.offset);
         let (mut sequence, last) = (record.first_sequence, record.last_sequence);
-        let count = record.count as usize;
         for operation in record.into_operations() {
             let operation = operation?;
-            let trailer = Trailer::new(sequence, operation.kind);
-            filling.add(operation.key, trailer, operation.value)?;
+            let in_tables = self.flushed.by(operation.keyspace);
+            let in_tables =
+                in_tables.map_err(|error| Error::corruption(path, offset, error.message()))?;
+            if in_tables.is_some_and(|flushed| sequence > flushed) {
+                let load = self.loads.entry(operation.keyspace).or_default();
+                let filling = load.filling(self.first, last, self.write_buffer_size)?;
+                let held = filling.entries();
+                let trailer = Trailer::new(sequence, operation.kind);
+                filling.add(operation.key, trailer, operation.value)?;
+                if filling.entries() != held + 1 {
+                    return Err(unloaded(path, offset));
+                }
+            }
             sequence = sequence.plus(1);
         }
-        if filling.entries() != held + count {
-            let what = "not every operation of a log record was loaded";
-            let place = format_args!("{} at byte {offset}", path.display());
-            return Err(Error::unaccounted(what).context(place));
-        }
-        debug_assert!(sequence == last.plus(1), "REPLAY-2: under its number");
         self.last_sequence = last;
-        Ok(())
+        match sequence == last.plus(1) {
+            true => Ok(()),
+            false => Err(unloaded(path, offset)),
+        }
     }
 
-    /// The memtable for the next record: a new one if the current one is full.
-    fn filling(&mut self) -> Result<&mut Loader> {
-        let is_full = |loader: &Loader| loader.memory() as u64 >= self.write_buffer_size;
-        if self.filling.as_ref().is_some_and(is_full) {
-            self.seal()?;
+    /// Completes all memtables.
+    fn seal_all(mut self) -> Result<BTreeMap<KeyspaceId, Vec<Arc<Sealed>>>> {
+        for load in self.loads.values_mut() {
+            load.seal(self.first)?;
         }
-        // Not moved out and back: it is large, and this runs for each record.
+        let loads = self.loads.into_iter();
+        let sealed = loads.map(|(keyspace, load)| (keyspace, load.memtables));
+        Ok(sealed
+            .filter(|(_, memtables)| !memtables.is_empty())
+            .collect())
+    }
+}
+
+impl Load {
+    /// The memtable for an operation of the record with the last number `last`: a new one if it is the first such
+    /// operation, and the current one is full. `first`: the oldest log.
+    fn filling(
+        &mut self,
+        first: FileNumber,
+        last: SequenceNumber,
+        write_buffer_size: u64,
+    ) -> Result<&mut Loader> {
+        let is_full = |loader: &Loader| loader.memory() as u64 >= write_buffer_size;
+        if self.last_sequence != last && self.filling.as_ref().is_some_and(is_full) {
+            self.seal(first)?;
+        }
+        self.last_sequence = last;
+        // Not moved out and back: it is large, and this runs for each operation.
         if self.filling.is_none() {
-            self.filling = Some(Loader::new(self.write_buffer_size as usize)?);
+            self.filling = Some(Loader::new(write_buffer_size as usize)?);
         }
         self.filling
             .as_mut()
@@ -142,11 +184,11 @@ impl Replay {
     }
 
     /// Completes the memtable being filled.
-    fn seal(&mut self) -> Result<()> {
+    fn seal(&mut self, first: FileNumber) -> Result<()> {
         if let Some(loader) = self.filling.take() {
             let memtable = loader.finish()?;
             if !memtable.is_empty() {
-                let sealed = Sealed::new(memtable, self.first, self.last_sequence);
+                let sealed = Sealed::new(memtable, first, self.last_sequence);
                 debug_assert!(
                     self.memtables
                         .first()
@@ -159,3 +201,12 @@ impl Replay {
         Ok(())
     }
 }
+
+#[cold]
+fn unloaded(path: &Path, offset: u64) -> Error {
+    let what = "not every operation of a log record was loaded";
+    Error::unaccounted(what).context(format_args!("{} at byte {offset}", path.display()))
+}
+
+#[cfg(test)]
+mod tests;

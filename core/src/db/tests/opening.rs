@@ -3,6 +3,8 @@
 use super::*;
 use crate::env::PathKind;
 use crate::filename::LOCK;
+use crate::version::Flushed;
+use crate::wal::Expected;
 
 const DIR: &str = "/db";
 
@@ -135,7 +137,7 @@ fn what_was_acknowledged_survives_loss_of_power_behind_a_close() {
 fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
     use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Expected, Predecessor, Synced, SyncedLog, Writer};
+    use crate::wal::{Predecessor, Synced, SyncedLog, Writer};
     let env = MemEnv::new();
     let (dir, number) = (Path::new("/"), FileNumber(7));
     let header_bytes = Writer::create(&env, dir, FileNumber(1), 1, Predecessor::default(), 0)
@@ -150,7 +152,7 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
         last_sequence: SequenceNumber(0),
         database: 0,
     };
-    let recovered = replay(&env, dir, &[number], &expected, 4096).unwrap();
+    let recovered = replay(&env, dir, &[number], &expected, &flushed(&expected), 4096).unwrap();
     assert_eq!(recovered.chain, [number]);
 }
 
@@ -159,7 +161,7 @@ fn a_log_that_names_itself_as_its_predecessor_ends_the_chain() {
 fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
     use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Expected, LogId, Predecessor, Synced, SyncedLog, Writer};
+    use crate::wal::{LogId, Predecessor, Synced, SyncedLog, Writer};
     let env = MemEnv::new();
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     let first = Writer::create(&env, dir, numbers[0], 1, Predecessor::default(), 0).unwrap();
@@ -182,22 +184,22 @@ fn a_database_without_an_id_takes_that_of_a_log_beyond_a_gap() {
         last_sequence: SequenceNumber(0),
         database: 0,
     };
-    let recovered = replay(&env, dir, &numbers, &expected, 4096).unwrap();
+    let recovered = replay(&env, dir, &numbers, &expected, &flushed(&expected), 4096).unwrap();
     assert_eq!(
         (&recovered.chain[..], recovered.database),
         (&numbers[..1], 7)
     );
     expected.database = recovered.database;
-    replay(&env, dir, &numbers, &expected, 4096).unwrap();
+    replay(&env, dir, &numbers, &expected, &flushed(&expected), 4096).unwrap();
     expected.database = 8;
-    assert!(replay(&env, dir, &numbers, &expected, 4096).is_err());
+    assert!(replay(&env, dir, &numbers, &expected, &flushed(&expected), 4096).is_err());
 }
 
 #[test]
 fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
     use crate::db::life::replay;
     use crate::key::{FileNumber, SequenceNumber};
-    use crate::wal::{Expected, Payload, Predecessor, Synced, SyncedLog, Writer};
+    use crate::wal::{Payload, Predecessor, Synced, SyncedLog, Writer};
     let (dir, numbers) = (Path::new("/"), [FileNumber(1), FileNumber(2)]);
     // (the log's last number as its successor states it, the last number in tables, whether that fits)
     for (named, in_tables, fits) in [
@@ -230,7 +232,7 @@ fn a_log_that_ends_with_another_number_than_its_successor_says_is_damage() {
             last_sequence: SequenceNumber(in_tables),
             database: 0,
         };
-        let outcome = replay(&env, dir, &numbers, &expected, 4096);
+        let outcome = replay(&env, dir, &numbers, &expected, &flushed(&expected), 4096);
         assert_eq!(outcome.is_ok(), fits, "{named}, {in_tables}");
         if let Err(error) = outcome {
             assert_eq!(error.kind(), ErrorKind::Corruption);
@@ -324,4 +326,9 @@ fn a_first_manifest_that_names_tables_is_what_is_left_of_a_database_and_not_of_i
         assert!(error.message().contains("names tables"), "{error}");
     }
     assert_eq!(env.open_read(first).unwrap().len().unwrap(), size);
+}
+
+/// What is in tables, if there are no keyspaces.
+fn flushed(expected: &Expected) -> Flushed {
+    Flushed::of_ids(&[(0, expected.last_sequence.0)], 1)
 }

@@ -17,7 +17,7 @@ use crate::db::trust::report::{Loss, RepairReport};
 use crate::db::trust::verify::count;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::log_path;
-use crate::key::{SequenceNumber, Trailer};
+use crate::key::{KeyspaceId, SequenceNumber, Trailer};
 use crate::memtable::Loader;
 use crate::wal::{Expected, Joint, Numbers, Part, Predecessor, Reader, Record, Synced};
 
@@ -101,7 +101,7 @@ impl<'a, 'o> RepairReplay<'a, 'o> {
             match last_of(&path, &record, &mut numbers) {
                 Ok(last) => {
                     self.close_gap(&mut open, first.0.checked_sub(1).map(SequenceNumber));
-                    self.take(&record)?;
+                    self.take(&path, &record)?;
                     self.last = self.last.max(Some(last));
                 }
                 Err(error) => {
@@ -163,7 +163,7 @@ impl<'a, 'o> RepairReplay<'a, 'o> {
     }
 
     /// Takes the operations of a record into the memtable, which becomes a table when it is full.
-    fn take(&mut self, record: &Record<'_>) -> Result<()> {
+    fn take(&mut self, path: &Path, record: &Record<'_>) -> Result<()> {
         if self.memtable.is_none() {
             self.memtable = Some(Loader::new(self.write_buffer_size as usize)?);
         }
@@ -172,7 +172,16 @@ impl<'a, 'o> RepairReplay<'a, 'o> {
             .as_mut()
             .ok_or_else(|| Error::internal("there is no memtable to fill"))?;
         for (index, operation) in operations(record.payload)?.enumerate() {
-            let Operation { kind, key, value } = operation?;
+            let Operation {
+                kind,
+                keyspace,
+                key,
+                value,
+            } = operation?;
+            if keyspace != KeyspaceId::DEFAULT {
+                let what = format!("{}: a write to keyspace {keyspace}", path.display());
+                return Err(Error::unsupported(what));
+            }
             let trailer = Trailer::new(record.first_sequence.plus(index as u64), kind);
             memtable.add(key, trailer, value)?;
         }

@@ -17,8 +17,9 @@ use std::path::Path;
 
 use crate::db::tree::Sealed;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{FileNumber, KeyspaceId, SequenceNumber, Trailer};
+use crate::memory;
 use crate::memtable::Loader;
 use crate::sync::Arc;
 use crate::version::Flushed;
@@ -72,7 +73,8 @@ pub(in crate::db) fn replay(
     let mut replay = Replay {
         first: reader.first(),
         flushed,
-        loads: BTreeMap::new(),
+        loads: Vec::new(),
+        last: 0,
         write_buffer_size,
         last_sequence: SequenceNumber(0),
     };
@@ -98,15 +100,20 @@ struct Replay<'a> {
     /// this one.
     first: FileNumber,
     flushed: &'a Flushed,
-    loads: BTreeMap<KeyspaceId, Load>,
+    /// In the order of their keyspaces.
+    loads: Vec<Load>,
+    /// The place of the one that was used last.
+    last: usize,
     write_buffer_size: u64,
     /// The last number taken.
     last_sequence: SequenceNumber,
 }
 
 /// What is loaded of a keyspace.
-#[derive(Default)]
 struct Load {
+    keyspace: KeyspaceId,
+    /// Up to which number its writes are in tables.
+    in_tables: SequenceNumber,
     /// Newest first, without the one being filled.
     memtables: Vec<Arc<Sealed>>,
     filling: Option<Loader>,
@@ -122,15 +129,19 @@ impl Replay<'_> {
             "REPLAY-2: records come in the order in which they were committed"
         );
         let (path, offset) = (record.path, record.offset);
+        let (first, size) = (self.first, self.write_buffer_size);
         let (mut sequence, last) = (record.first_sequence, record.last_sequence);
         for operation in record.into_operations() {
             let operation = operation?;
-            let in_tables = self.flushed.by(operation.keyspace);
-            let in_tables =
-                in_tables.map_err(|error| Error::corruption(path, offset, error.message()))?;
-            if in_tables.is_some_and(|flushed| sequence > flushed) {
-                let load = self.loads.entry(operation.keyspace).or_default();
-                let filling = load.filling(self.first, last, self.write_buffer_size)?;
+            let load = self.load_of(operation.keyspace);
+            let load = load.map_err(|error| match error.kind() {
+                ErrorKind::OutOfMemory => error,
+                _ => Error::corruption(path, offset, error.message()),
+            })?;
+            if let Some(load) = load
+                && sequence > load.in_tables
+            {
+                let filling = load.filling(first, last, size)?;
                 let held = filling.entries();
                 let trailer = Trailer::new(sequence, operation.kind);
                 filling.add(operation.key, trailer, operation.value)?;
@@ -147,13 +158,40 @@ impl Replay<'_> {
         }
     }
 
+    /// What is loaded of `keyspace`; `None` if it was dropped. `Internal` if there never was one with this id.
+    fn load_of(&mut self, keyspace: KeyspaceId) -> Result<Option<&mut Load>> {
+        // Mostly it is that of the operation before.
+        let is_last = |load: &Load| load.keyspace == keyspace;
+        if !self.loads.get(self.last).is_some_and(is_last) {
+            let place = self
+                .loads
+                .binary_search_by_key(&keyspace, |load| load.keyspace);
+            if let Err(place) = place {
+                let Some(in_tables) = self.flushed.by(keyspace)? else {
+                    return Ok(None);
+                };
+                let load = Load {
+                    keyspace,
+                    in_tables,
+                    memtables: Vec::new(),
+                    filling: None,
+                    last_sequence: SequenceNumber(0),
+                };
+                memory::reserve(&mut self.loads, 1, "what the logs have of a keyspace")?;
+                self.loads.insert(place, load);
+            }
+            self.last = place.unwrap_or_else(|place| place);
+        }
+        Ok(self.loads.get_mut(self.last))
+    }
+
     /// Completes all memtables.
     fn seal_all(mut self) -> Result<BTreeMap<KeyspaceId, Vec<Arc<Sealed>>>> {
-        for load in self.loads.values_mut() {
+        for load in &mut self.loads {
             load.seal(self.first)?;
         }
         let loads = self.loads.into_iter();
-        let sealed = loads.map(|(keyspace, load)| (keyspace, load.memtables));
+        let sealed = loads.map(|load| (load.keyspace, load.memtables));
         Ok(sealed
             .filter(|(_, memtables)| !memtables.is_empty())
             .collect())

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use crate::env::Env;
 use crate::error::Result;
 use crate::filename::table_path;
-use crate::key::FileNumber;
+use crate::key::{FileNumber, KeyspaceId};
 use crate::sstable::{BlockCache, Table};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::over_io::{OverIo, Stage};
@@ -33,6 +33,8 @@ pub(crate) struct TableHandle {
     pub(crate) file_id: u64,
     /// The file's length in bytes.
     pub(crate) size: u64,
+    /// The keyspace that the table belongs to (FILE-4).
+    pub(crate) keyspace: KeyspaceId,
     slot: ArcSwapOption<Table>,
     touched: AtomicBool,
     /// Locked while the table is opened. Holds the table that was opened last, which may be in use although its slot
@@ -41,11 +43,17 @@ pub(crate) struct TableHandle {
 }
 
 impl TableHandle {
-    pub(crate) fn new(number: FileNumber, file_id: u64, size: u64) -> Arc<TableHandle> {
+    pub(crate) fn new(
+        keyspace: KeyspaceId,
+        number: FileNumber,
+        file_id: u64,
+        size: u64,
+    ) -> Arc<TableHandle> {
         Arc::new(TableHandle {
             number,
             file_id,
             size,
+            keyspace,
             slot: ArcSwapOption::empty(),
             touched: AtomicBool::new(false),
             opening: OverIo::new(Stage::File, Weak::new()),
@@ -202,7 +210,9 @@ impl TableCache {
     fn open_file(&self, handle: &TableHandle) -> Result<Arc<Table>> {
         let path = table_path(&self.dir, handle.number);
         let cache = Arc::clone(&self.block_cache);
-        Table::open(&*self.env, &path, handle.file_id, handle.size, cache)
+        let table = Table::open(&*self.env, &path, handle.file_id, handle.size, cache)?;
+        table.check_keyspace(handle.keyspace)?;
+        Ok(table)
     }
 
     /// Closes tables until at most `count` are open.

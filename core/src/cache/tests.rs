@@ -10,7 +10,7 @@ use crate::env::{Call, Env, Fault, FaultEnv, MemEnv};
 use crate::error::ErrorKind;
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::key::{FileNumber, KeyRef, KeyspaceId, SequenceNumber, Trailer, ValueKind};
 use crate::sstable::{Block, BlockCache, Builder, Table, TableOptions};
 use crate::sync::Arc;
 
@@ -41,7 +41,7 @@ fn build(env: &MemEnv, number: u64) -> Arc<TableHandle> {
             .unwrap();
     }
     let size = builder.finish().unwrap().file_size;
-    TableHandle::new(FileNumber(number), number, size)
+    TableHandle::new(KeyspaceId::DEFAULT, FileNumber(number), number, size)
 }
 
 fn open(env: &MemEnv, number: u64, cache: &Arc<BlockCache>) -> Arc<Table> {
@@ -405,7 +405,7 @@ fn room_is_made_before_a_table_is_opened_and_no_more_than_that() {
         for handle in &handles {
             tables.get(handle).unwrap();
         }
-        let missing = TableHandle::new(FileNumber(9), 9, handles[0].size);
+        let missing = TableHandle::new(KeyspaceId::DEFAULT, FileNumber(9), 9, handles[0].size);
         assert!(tables.open(&missing).is_err());
         assert_eq!(tables.stats().open, open, "TABLECACHE-1: of {most}");
         handles.iter().for_each(|handle| tables.evict(handle));
@@ -495,7 +495,14 @@ fn threads_open_a_table_once() {
     let tables = table_cache(&env, 2);
     let handles: Vec<_> = handles
         .iter()
-        .map(|handle| TableHandle::new(handle.number, handle.file_id, handle.size))
+        .map(|handle| {
+            TableHandle::new(
+                KeyspaceId::DEFAULT,
+                handle.number,
+                handle.file_id,
+                handle.size,
+            )
+        })
         .collect();
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -516,17 +523,51 @@ fn a_missing_or_foreign_table_is_an_error_and_is_tried_again() {
     let env = MemEnv::new();
     let handle = build(&env, 1);
     let tables = table_cache(&env, 2);
-    let missing = TableHandle::new(FileNumber(2), 2, handle.size);
+    let missing = TableHandle::new(KeyspaceId::DEFAULT, FileNumber(2), 2, handle.size);
     assert!(tables.open(&missing).is_err());
-    let foreign = TableHandle::new(FileNumber(1), 99, handle.size);
+    let foreign = TableHandle::new(KeyspaceId::DEFAULT, FileNumber(1), 99, handle.size);
     let error = tables.open(&foreign).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corruption);
     let path = table_path(Path::new(DIR), FileNumber(1));
     let moved = table_path(Path::new(DIR), FileNumber(2));
     env.rename(&path, &moved).unwrap();
-    let found = TableHandle::new(FileNumber(2), 1, handle.size);
+    let found = TableHandle::new(KeyspaceId::DEFAULT, FileNumber(2), 1, handle.size);
     assert!(tables.open(&found).is_ok());
     assert!(tables.open(&handle).is_err());
+}
+
+/// FILE-4.
+#[test]
+fn a_table_of_another_keyspace_is_damage() {
+    let env = MemEnv::new();
+    env.create_dir_all(Path::new(DIR)).unwrap();
+    let tables = table_cache(&env, 2);
+    for own in [0, 7] {
+        let (number, keyspace) = (FileNumber(own + 1), KeyspaceId(own));
+        let path = table_path(Path::new(DIR), number);
+        let options = TableOptions {
+            keyspace,
+            ..TableOptions::default()
+        };
+        let file = env.create_new(&path).unwrap();
+        let mut builder = Builder::new(file, path, number.0, options).unwrap();
+        let trailer = Trailer::new(SequenceNumber(1), ValueKind::Put);
+        builder.add(KeyRef::new(b"key", trailer), b"value").unwrap();
+        let size = builder.finish().unwrap().file_size;
+        for said in [0, 7, 8] {
+            let handle = TableHandle::new(KeyspaceId(said), number, number.0, size);
+            match tables.open(&handle) {
+                Ok(_) => assert_eq!(said, own),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+                    assert!(
+                        said != own && error.message().contains("keyspace"),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -211,7 +211,12 @@ fn attempt(plan: &Plan, context: &JobContext<'_>, tables: &Arc<TableCache>) -> R
             "JOB-3: the outputs share no key"
         );
         // Last, so that nothing changes after the check.
-        check_added(&edit, context.env, context.dir)?;
+        check_added(
+            &edit,
+            context.table_options.keyspace,
+            context.env,
+            context.dir,
+        )?;
         Ok(Output { edit, ..output })
     });
     if merged.is_err() {

@@ -14,19 +14,25 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filename::table_path;
 use crate::iterator::InternalIterator;
-use crate::key::KeyRef;
+use crate::key::{KeyRef, KeyspaceId};
 use crate::sstable::{BlockCache, Table};
 use crate::sync::Arc;
 use crate::version::{TableInfo, VersionEdit};
 
-/// Opens each table that `edit` adds, all in `dir`, and compares it with the edit's facts (OUTPUT-1).
+/// Opens each table that `edit` adds to `keyspace`, all in `dir`, and compares it with the edit's facts (OUTPUT-1).
 ///
 /// Errors: `Internal`, as for entries that do not add up, if a table is unusable or a different one; `Io`.
-pub(crate) fn check_added(edit: &VersionEdit, env: &dyn Env, dir: &Path) -> Result<()> {
+pub(crate) fn check_added(
+    edit: &VersionEdit,
+    keyspace: KeyspaceId,
+    env: &dyn Env,
+    dir: &Path,
+) -> Result<()> {
     for (_, said) in &edit.added {
         let path = table_path(dir, said.number);
         let is_so = Table::open(env, &path, said.file_id, said.size, BlockCache::new(0)).and_then(
             |table| {
+                table.check_keyspace(keyspace)?;
                 table.check_stored()?;
                 Ok(is_as_said(said, &table)? && table.content_sum() == said.content_sum)
             },

@@ -22,7 +22,9 @@ use crate::compression::{Compression, Encoder};
 use crate::content::{Sum, key_hash};
 use crate::env::File;
 use crate::error::{Error, Result};
-use crate::key::{KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer};
+use crate::key::{
+    KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SequenceNumber, TRAILER_BYTES, Trailer,
+};
 use crate::memory::{self, KeptKey, Undecoded};
 use crate::range_delete::RangeDelete;
 use crate::sstable::block::{Damage, common_prefix};
@@ -54,6 +56,8 @@ const WRITEBACK_BYTES: u64 = 1 << 20;
 /// How a table is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableOptions {
+    /// The keyspace that the table belongs to.
+    pub(crate) keyspace: KeyspaceId,
     /// About how many raw bytes a data block has, from 1 to 256 MiB. An entry of this size or more gets a block of
     /// its own.
     pub(crate) block_size: usize,
@@ -67,6 +71,7 @@ pub(crate) struct TableOptions {
 impl Default for TableOptions {
     fn default() -> TableOptions {
         TableOptions {
+            keyspace: KeyspaceId::DEFAULT,
             block_size: 4 << 10,
             block_restart_interval: 16,
             compression: Compression::default(),
@@ -447,7 +452,7 @@ impl Builder {
             largest_sequence: tally.facts.largest_sequence,
             compression: self.options.compression as u64,
             created_micros: self.created_micros,
-            keyspace: 0,
+            keyspace: self.options.keyspace.0,
             content_sum: Some(tally.facts.sum.terms),
             further: Vec::new(),
         }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::content::key_hash;
 use crate::env::{Env, File};
 use crate::error::{Error, Result};
-use crate::key::{KeyRef, SequenceNumber, Trailer};
+use crate::key::{KeyRef, KeyspaceId, SequenceNumber, Trailer};
 use crate::memory::{self, MemoryGauge};
 use crate::sstable::block::{Block, BlockId, Damage, LARGE_BYTES, Way, hold_the_same};
 use crate::sstable::block_cache::{BlockCache, BlockSlots};
@@ -446,6 +446,16 @@ impl Table {
     /// Its properties.
     pub(crate) fn properties(&self) -> &Properties {
         &self.properties
+    }
+
+    /// Refuses the table if it belongs to another keyspace than `keyspace` (FILE-4).
+    pub(crate) fn check_keyspace(&self, keyspace: KeyspaceId) -> Result<()> {
+        let own = self.properties.keyspace;
+        if own == keyspace.0 {
+            return Ok(());
+        }
+        let what = format!("the table belongs to keyspace {own}, the manifest says {keyspace}");
+        Err(Error::corruption(&self.path, 0, what))
     }
 
     /// How many entries, tombstones and range deletes it has according to its properties.

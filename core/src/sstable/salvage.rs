@@ -19,7 +19,7 @@ use crate::compression::Compression;
 use crate::content::Sum;
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyRef, SequenceNumber};
+use crate::key::{KeyRef, KeyspaceId, SequenceNumber};
 use crate::memory::{self, MemoryGauge};
 use crate::sstable::block::{Block, BlockCursor, BlockId, Damage};
 use crate::sstable::format::{
@@ -283,6 +283,15 @@ fn by_index(file: &dyn File, path: &Path, file_id: u64, size: u64) -> Result<Opt
             Err(error) => as_damage(error).map(|_| None)?,
         };
         let properties = properties.and_then(|raw| Properties::decode(&raw, footer.version));
+        if let Some(properties) = &properties
+            && properties.keyspace != KeyspaceId::DEFAULT.0
+        {
+            return Err(Error::unsupported(format!(
+                "{} belongs to keyspace {}, and this build repairs only keyspace 0",
+                path.display(),
+                properties.keyspace
+            )));
+        }
         Ok(Indexed {
             file_id,
             blocks: memory::collect((0..index.len()).map(|number| index.handle(number)), SALVAGE)?,

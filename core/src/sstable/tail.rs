@@ -145,13 +145,6 @@ impl<'a> Tail<'a> {
                 "index and properties count data blocks differently",
             ));
         }
-        if properties.keyspace != 0 {
-            return Err(Error::unsupported(format!(
-                "{} belongs to keyspace {}, this build has keyspace 0",
-                self.path.display(),
-                properties.keyspace
-            )));
-        }
         Ok(())
     }
 

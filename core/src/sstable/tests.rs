@@ -20,7 +20,7 @@ use crate::env::{Env, MemEnv};
 use crate::error::{ErrorKind, Result};
 use crate::inspect;
 use crate::iterator::InternalIterator;
-use crate::key::{KeyRef, SequenceNumber, Trailer, ValueKind};
+use crate::key::{KeyRef, KeyspaceId, SequenceNumber, Trailer, ValueKind};
 use crate::range_delete::RangeDelete;
 use crate::sstable::BlockCache;
 use crate::sync::Arc;
@@ -148,6 +148,7 @@ fn all_options() -> Vec<TableOptions> {
     for (index, block_size) in [1, 100, 700, 4096, 1 << 20].into_iter().enumerate() {
         for (other, block_restart_interval) in [1, 2, 16, 1000].into_iter().enumerate() {
             all.push(TableOptions {
+                keyspace: KeyspaceId::DEFAULT,
                 block_size,
                 block_restart_interval,
                 compression: Compression::ALL[(index + other) % 4],
@@ -1085,12 +1086,6 @@ fn an_index_and_properties_that_are_not_of_one_table_are_refused() {
         let error = tail.check_together(&other, &index).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
     }
-    let newer = Properties {
-        keyspace: 1,
-        ..properties
-    };
-    let error = tail.check_together(&newer, &index).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
 }
 
 #[test]
@@ -1474,6 +1469,7 @@ fn the_documented_example_is_what_the_builder_writes_and_the_reader_reads() {
         entry(b"cat", 7, ValueKind::Put, b"two"),
     ];
     let options = TableOptions {
+        keyspace: KeyspaceId::DEFAULT,
         block_size: 36,
         block_restart_interval: 16,
         compression: Compression::None,

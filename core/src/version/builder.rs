@@ -80,7 +80,7 @@ impl<'a> Builder<'a> {
                     let what = format!("an edit moves table {} and changes it", info.number);
                     return Err(Error::internal(what));
                 }
-                None => FileMeta::new(info.clone(), self.obsolete.clone()),
+                None => FileMeta::new(edit.about(), info.clone(), self.obsolete.clone()),
             };
             self.changes_ranges |= !info.range_deletes.is_empty();
             if self.level(*level).insert(info.number, file).is_some() {

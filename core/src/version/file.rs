@@ -6,6 +6,7 @@
 //!           versions anywhere.
 //! * FILE-3  In a forked child nothing is queued: the files belong to the parent, and a thread that exists only
 //!           there may hold the queue's lock.
+//! * FILE-4  A table is read only as one of the keyspace that it says it belongs to.
 //!
 //! Elsewhere: emptying the queue and deleting the files (`db`).
 
@@ -14,7 +15,7 @@ use std::ops::Deref;
 
 use super::table_info::TableInfo;
 use crate::cache::TableHandle;
-use crate::key::{FileNumber, KeyRef};
+use crate::key::{FileNumber, KeyRef, KeyspaceId};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
@@ -68,8 +69,13 @@ pub(crate) struct FileMeta {
 }
 
 impl FileMeta {
-    pub(crate) fn new(info: TableInfo, queue: Arc<ObsoleteFiles>) -> Arc<FileMeta> {
-        let handle = TableHandle::new(info.number, info.file_id, info.size);
+    /// A table of `keyspace`.
+    pub(crate) fn new(
+        keyspace: KeyspaceId,
+        info: TableInfo,
+        queue: Arc<ObsoleteFiles>,
+    ) -> Arc<FileMeta> {
+        let handle = TableHandle::new(keyspace, info.number, info.file_id, info.size);
         Arc::new(FileMeta {
             info,
             handle,
@@ -80,7 +86,11 @@ impl FileMeta {
 
     /// The same file under a separate handle, which is not open yet and never deletes the file.
     pub(crate) fn past_caches(&self) -> Arc<FileMeta> {
-        FileMeta::new(self.info.clone(), Arc::clone(&self.queue))
+        FileMeta::new(
+            self.handle.keyspace,
+            self.info.clone(),
+            Arc::clone(&self.queue),
+        )
     }
 
     /// Has the file deleted after its last reference is dropped. Requires that its removal is durable (FILE-1).
@@ -144,8 +154,8 @@ mod tests {
             ..TableInfo::default()
         };
         let (kept, gone) = (
-            FileMeta::new(info(1), queue.clone()),
-            FileMeta::new(info(2), queue.clone()),
+            FileMeta::new(KeyspaceId::DEFAULT, info(1), queue.clone()),
+            FileMeta::new(KeyspaceId::DEFAULT, info(2), queue.clone()),
         );
         let reader = gone.clone();
         gone.mark_obsolete();

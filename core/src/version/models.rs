@@ -1,7 +1,7 @@
 //! A model of deleting tables: the mark, the last reader and the queue.
 
 use super::*;
-use crate::key::FileNumber;
+use crate::key::{FileNumber, KeyspaceId};
 use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use crate::sync::checker::check;
 use crate::sync::{ArcSwap, Condvar, Mutex, thread};
@@ -22,7 +22,7 @@ fn a_table_is_deleted_once_and_only_after_its_last_reader() {
                 number: FileNumber(number),
                 ..TableInfo::default()
             };
-            FileMeta::new(info, queue.clone())
+            FileMeta::new(KeyspaceId::DEFAULT, info, queue.clone())
         };
         let current = Arc::new(ArcSwap::from_pointee(file(1)));
         // One bit for each number.

@@ -45,7 +45,7 @@ mod tests {
     use aidb_test_data::Random;
 
     use super::*;
-    use crate::key::{FileNumber, KeyRef, Trailer};
+    use crate::key::{FileNumber, KeyRef, KeyspaceId, Trailer};
     use crate::version::{ObsoleteFiles, TableInfo};
 
     #[test]
@@ -65,7 +65,7 @@ mod tests {
                         largest: encoded(&ends[1]),
                         ..TableInfo::default()
                     };
-                    FileMeta::new(info, Arc::clone(&obsolete))
+                    FileMeta::new(KeyspaceId::DEFAULT, info, Arc::clone(&obsolete))
                 })
                 .collect();
             let ranges = Ranges::of(&files);

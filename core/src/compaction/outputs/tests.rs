@@ -38,7 +38,7 @@ fn written(keys: &[&[u8]]) -> (MemEnv, VersionEdit) {
 }
 
 fn check(env: &MemEnv, edit: &VersionEdit) -> Result<()> {
-    check_added(edit, env, Path::new(DIR))
+    check_added(edit, KeyspaceId::DEFAULT, env, Path::new(DIR))
 }
 
 fn key(user_key: &[u8], number: u64) -> Vec<u8> {
@@ -51,6 +51,8 @@ fn key(user_key: &[u8], number: u64) -> Vec<u8> {
 fn every_fact_that_an_edit_has_wrong_about_its_table_is_noticed() {
     let (env, right) = written(&[b"b", b"c", b"d"]);
     check(&env, &right).unwrap();
+    let error = check_added(&right, KeyspaceId(1), &env, Path::new(DIR)).unwrap_err();
+    assert!(error.is_unaccounted() && error.message().contains("keyspace"));
     type Spoil = fn(&mut TableInfo);
     let spoils: [(&str, Spoil); 10] = [
         ("largest, narrow", |table| table.largest = key(b"c", 11)),

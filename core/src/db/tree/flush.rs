@@ -237,7 +237,7 @@ impl Tree {
             shorten(&mut [&mut table], None);
             edit.add(0, table);
             // Last, so that nothing changes the edit after it is checked.
-            check_added(edit, self.context.env(), dir)?;
+            check_added(edit, self.keyspace, self.context.env(), dir)?;
             Ok(written)
         })();
         if outcome.is_err() {

@@ -287,6 +287,7 @@ impl Tree {
     pub(super) fn table_options(&self) -> TableOptions {
         let options = self.context.options();
         TableOptions {
+            keyspace: self.keyspace,
             block_size: options.block_size as usize,
             block_restart_interval: options.block_restart_interval as usize,
             compression: options.compression,

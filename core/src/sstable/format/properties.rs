@@ -24,7 +24,7 @@ pub(crate) struct Properties {
     pub(crate) compression: u64,
     /// Microseconds since 1970-01-01 UTC; 0 if not known.
     pub(crate) created_micros: u64,
-    /// The keyspace that the table belongs to; 0 is the default one, and so far the only one.
+    /// The id of the keyspace that the table belongs to; 0 is the default one.
     pub(crate) keyspace: u64,
     /// The sum of the terms of all entries (`content.rs`); `None` in a table of version 1.
     pub(crate) content_sum: Option<u64>,

@@ -512,3 +512,24 @@ fn what_a_table_says_of_its_entries_is_reported_with_their_sum_if_it_has_one() {
     };
     assert!(with_ranges.agrees_with(found(1)) && !with_ranges.agrees_with(found(0)));
 }
+
+#[test]
+fn a_table_of_another_keyspace_is_refused() {
+    let env = MemEnv::new();
+    env.create_dir_all(Path::new("/db")).unwrap();
+    let path = PathBuf::from("/db/000001.sst");
+    let options = TableOptions {
+        keyspace: KeyspaceId(7),
+        ..TableOptions::default()
+    };
+    let file = env.create_new(&path).unwrap();
+    let mut builder = Builder::new(file, path.clone(), FILE_ID, options).unwrap();
+    builder
+        .add(KeyRef::decode(&key(1)).unwrap(), b"value")
+        .unwrap();
+    builder.finish().unwrap();
+    let outcome = salvage(&env, &path, None, &mut Vec::new());
+    let error = outcome.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert!(error.message().contains("keyspace 7"), "{error}");
+}

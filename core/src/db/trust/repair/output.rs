@@ -11,7 +11,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::filename::{table_path, temporary_path};
 use crate::iterator::InternalIterator;
-use crate::key::{FileNumber, KeyRef};
+use crate::key::{FileNumber, KeyRef, KeyspaceId};
 use crate::memtable::Memtable;
 use crate::options::Options;
 use crate::sstable::{Builder, TableOptions};
@@ -139,6 +139,7 @@ impl<'a> Output<'a> {
 
     fn begin(&self, path: &Path, file_id: u64) -> Result<Builder> {
         let options = TableOptions {
+            keyspace: KeyspaceId::DEFAULT,
             block_size: self.options.block_size as usize,
             block_restart_interval: self.options.block_restart_interval as usize,
             compression: self.options.compression,

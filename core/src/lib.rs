@@ -78,6 +78,14 @@ mod sync;
 #[doc(hidden)]
 #[allow(missing_docs, reason = "for the models of other crates only")]
 pub mod sync;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "merges and puts with expiry will have such values"
+    )
+)]
+mod timed;
 mod transaction;
 mod version;
 mod wal;

@@ -26,7 +26,7 @@ const LAYERS: &[&str] = &[
     "snapshot",
     "filename content",
     "range_deletes range_sweep",
-    "range_delete",
+    "range_delete timed",
     "key compression",
     "coding checksum",
     "memory",

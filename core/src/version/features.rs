@@ -14,21 +14,56 @@ use super::field::bytes;
 use crate::coding::{put_length_prefixed, put_varint};
 use crate::error::{Error, Result};
 
-/// The feature of a database with range deletes, or whose logs may have some.
-const RANGE_DELETE: &str = "range-delete";
-/// The feature of a database that has, or had, keyspaces other than the default one.
+/// The names of the features that this build writes, in the order of the bits of [`Needs`].
+const NAMES: [&str; 1] = ["range-delete"];
+/// The feature of a database that has, or had, keyspaces other than the default one. Only unit tests know it, because
+/// only the manifest has them so far.
 const KEYSPACES: &str = "keyspaces";
-/// The features that this build knows. Unit tests have one more of their own, and know keyspaces, which only the
-/// manifest has so far.
-const KNOWN: &[&str] = match cfg!(test) {
-    true => &["known-to-tests", RANGE_DELETE, KEYSPACES],
-    false => &[RANGE_DELETE],
-};
+/// The features that unit tests know besides.
+const KNOWN_TO_TESTS: [&str; 2] = ["known-to-tests", KEYSPACES];
 
 /// The longest name, in bytes.
 const MAX_NAME_BYTES: usize = 32;
 /// An edit with more names is damaged.
 const MAX_NAMES: usize = 64;
+
+/// Features that some operations need, one bit for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Needs(u8);
+
+impl Needs {
+    /// Nothing but the format version.
+    pub(crate) const NOTHING: Needs = Needs(0);
+    /// Range deletes, in a table or in a log.
+    pub(crate) const RANGE_DELETES: Needs = Needs(1);
+
+    /// The needs with these bits.
+    pub(crate) fn from_bits(bits: u8) -> Needs {
+        debug_assert!(
+            bits >> NAMES.len() == 0,
+            "FEATURE-1: each need has its feature"
+        );
+        Needs(bits)
+    }
+
+    /// One bit for each feature.
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// These, if `is_needed`.
+    pub(crate) fn only_if(self, is_needed: bool) -> Needs {
+        match is_needed {
+            true => self,
+            false => Needs::NOTHING,
+        }
+    }
+
+    /// These and those of `other`.
+    pub(crate) fn and(self, other: Needs) -> Needs {
+        Needs(self.0 | other.0)
+    }
+}
 
 /// A set of names of features.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,12 +79,17 @@ impl Features {
     /// The features that this build knows, of which unit tests have one.
     #[cfg(test)]
     pub(crate) fn known_to_tests() -> Features {
-        Features::named(KNOWN)
+        let mut known = Features::named(&NAMES);
+        known.add(&Features::named(&KNOWN_TO_TESTS));
+        known
     }
 
-    /// The feature that a database with range deletes needs.
-    pub(crate) fn of_range_deletes() -> Features {
-        Features([RANGE_DELETE.to_owned()].into())
+    /// The features that these needs have.
+    pub(crate) fn of(needs: Needs) -> Features {
+        let needed = |bit: usize| needs.0 >> bit & 1 == 1;
+        let names = NAMES.iter().enumerate();
+        let names = names.filter(|(bit, _)| needed(*bit));
+        Features(names.map(|(_, name)| (*name).to_owned()).collect())
     }
 
     /// The feature that a database with several keyspaces needs.
@@ -101,7 +141,7 @@ impl Features {
     pub(crate) fn check_known(&self) -> Result<()> {
         let unknown: Vec<String> = self
             .names()
-            .filter(|name| !KNOWN.contains(name))
+            .filter(|name| !is_known(name))
             .map(|name| format!("{name:?}"))
             .collect();
         if unknown.is_empty() {
@@ -112,6 +152,11 @@ impl Features {
             unknown.join(" and ")
         )))
     }
+}
+
+/// Whether this build knows the feature. Unit tests know one more.
+fn is_known(name: &str) -> bool {
+    NAMES.contains(&name) || (cfg!(test) && KNOWN_TO_TESTS.contains(&name))
 }
 
 /// Whether AiDb would give a feature this name.

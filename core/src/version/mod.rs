@@ -62,7 +62,7 @@ pub(crate) use bounds::shorten;
 pub(crate) use builder::Builder;
 pub(crate) use current::read_current_at;
 pub(crate) use edit::{LEVELS, VersionEdit};
-pub(crate) use features::Features;
+pub(crate) use features::{Features, Needs};
 pub(crate) use file::{FileMeta, ObsoleteFiles};
 pub(crate) use file_numbers::FileNumbers;
 pub(crate) use identity::{

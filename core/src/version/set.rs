@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use super::current::{read_current, set_current};
 use super::edit::{COMPARATOR, FORMAT_VERSION, VersionEdit};
-use super::features::Features;
+use super::features::{Features, Needs};
 use super::file::ObsoleteFiles;
 use super::file_numbers::FileNumbers;
 use super::keyspaces::{Flushed, Keyspaces, Versions};
@@ -695,9 +695,8 @@ pub(crate) fn gain_of(edit: &VersionEdit, version: &Version) -> Sum {
 /// Adds the features that `tables` need (FEATURE-1).
 fn name_features_of(tables: &[(usize, TableInfo)], features: &mut Features) {
     let has_ranges = |(_, table): &(usize, TableInfo)| !table.range_deletes.is_empty();
-    if tables.iter().any(has_ranges) {
-        features.add(&Features::of_range_deletes());
-    }
+    let needs = Needs::RANGE_DELETES.only_if(tables.iter().any(has_ranges));
+    features.add(&Features::of(needs));
 }
 
 /// A random id for a new database.

@@ -26,6 +26,7 @@ use crate::memtable::{Location, Memtable, Room};
 use crate::options::WriteOptions;
 use crate::sync::{Arc, panicking};
 use crate::transaction::Reads;
+use crate::version::Needs;
 use crate::wal;
 
 /// At most this many operations of a batch are located before the first of them is inserted.
@@ -80,10 +81,11 @@ impl Commit {
         condition: Option<&Unchanged<'_>>,
     ) -> Result<std::result::Result<Committed, NotUnchanged>> {
         debug_assert!(!batch.is_empty(), "PUBLISH-1: a commit takes a number");
-        if batch.range_deletes() > 0 {
+        let needs = Needs::RANGE_DELETES.only_if(batch.range_deletes() > 0);
+        if needs != Needs::NOTHING {
             self.context.check_writable()?;
             // FEATURE-1.
-            self.tree.name_range_deletes()?;
+            self.tree.name_features(needs)?;
         }
         let payload = wal::Payload::new(batch.encoded());
         loop {

@@ -36,7 +36,7 @@ use crate::iterator::alarm::Alarm;
 use crate::key::{FileNumber, KeyspaceId, SequenceNumber};
 use crate::memtable::{Memtable, SpareChunks};
 use crate::sstable::{BlockCache, TableOptions};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sync::{Arc, ArcSwap, Condvar, Guard};
 use crate::version::{FileNumbers, ObsoleteFiles, Version, VersionSet};
 
@@ -92,8 +92,8 @@ pub(super) struct Tree {
     met: Arc<Alarm>,
     stall: Stall,
     early_seals: EarlySeals,
-    /// Whether this process has named the feature of range deletes in the manifest.
-    names_range_deletes: AtomicBool,
+    /// The features that this process has named in the manifest: [`Needs`], in bits.
+    named_features: AtomicU8,
 }
 
 /// What all trees of a database share.
@@ -142,7 +142,7 @@ impl Tree {
             obsolete: common.obsolete,
             stall: Stall::new(),
             early_seals: EarlySeals::default(),
-            names_range_deletes: AtomicBool::new(false),
+            named_features: AtomicU8::new(0),
         }
     }
 

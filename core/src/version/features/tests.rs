@@ -48,5 +48,29 @@ fn every_unknown_feature_is_named_and_a_known_one_is_not() {
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let says = error.message();
     assert!(says.contains("\"expiry\" and \"merge\""), "{error}");
-    assert!(KNOWN.iter().all(|known| !says.contains(known)), "{error}");
+    let known = Features::known_to_tests();
+    assert!(known.names().all(|name| !says.contains(name)), "{error}");
+}
+
+#[test]
+fn each_need_has_its_feature() {
+    let of = |needs| {
+        let features = Features::of(needs);
+        features.names().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(of(Needs::NOTHING), "");
+    assert_eq!(of(Needs::RANGE_DELETES), "range-delete");
+    for bits in 0..1 << NAMES.len() {
+        let needs = Needs::from_bits(bits);
+        assert_eq!(needs.bits(), bits);
+        assert_eq!(
+            Features::of(needs).names().count(),
+            bits.count_ones() as usize
+        );
+        assert_eq!(needs.only_if(true), needs);
+        assert_eq!(needs.only_if(false), Needs::NOTHING);
+        assert_eq!(needs.and(needs), needs);
+        assert_eq!(needs.and(Needs::NOTHING), needs);
+        Features::of(needs).check_known().unwrap();
+    }
 }

@@ -246,7 +246,7 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "mod",
             "access lookup file ends bounds",
             "edit",
-            "features table_info",
+            "features settings table_info",
             "field file_numbers",
         ],
     ),

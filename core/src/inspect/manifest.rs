@@ -113,6 +113,8 @@ pub struct Edit {
     pub keyspace: KeyspaceId,
     /// The name that the keyspace has from now on, if the edit makes it or names it anew.
     pub name: Option<String>,
+    /// What the keyspace is set to from now on: names and values; an empty value unsets.
+    pub settings: Vec<(String, String)>,
     /// Whether the keyspace is dropped.
     pub drops: bool,
     /// At least the largest sequence number in any table of the keyspace.
@@ -202,6 +204,8 @@ impl Edit {
             others.push(Edit::new(part)?);
         }
         let features = edit.features.names().map(str::to_string);
+        let settings = edit.settings.iter();
+        let settings = settings.map(|(name, value)| (name.to_string(), value.to_string()));
         Ok(Edit {
             format_version: edit.format_version,
             log_number,
@@ -213,6 +217,7 @@ impl Edit {
             last_number: edit.last_number,
             keyspace,
             name: edit.name,
+            settings: memory::collect(settings, EDIT)?,
             drops: edit.drops,
             next_file_number: edit.next_file_number,
             last_sequence: edit.last_sequence,

@@ -284,7 +284,8 @@ fn file_numbers_begin_behind_those_in_use() {
     // A database made of tables opens, and its next file number is after the largest.
     let env = disk();
     let made = vec![(0, table(&env, 30)), (1, table(&env, 20))];
-    VersionSet::create_from(&*env, dir(), made, SequenceNumber(30), Features::default()).unwrap();
+    let (features, settings) = (Features::default(), Settings::default());
+    VersionSet::create_from(&*env, dir(), made, SequenceNumber(30), features, settings).unwrap();
     let set = recover(&env).unwrap();
     assert_eq!(
         tables(&set.current(KeyspaceId::DEFAULT)),

@@ -13,6 +13,7 @@
 
 use super::features::Features;
 use super::field::{bytes, once, varint};
+use super::settings::Settings;
 use super::table_info::TableInfo;
 use crate::coding::{FIRST_SKIPPABLE, put_length_prefixed, put_varint};
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ const TAG_ADDED: u64 = 10;
 const TAG_DATABASE: u64 = 11;
 /// The name of a feature that a reader has to know; one field per feature.
 const TAG_FEATURE: u64 = 12;
+/// A setting of a keyspace: its name and its value; one field per setting.
+const TAG_SETTING: u64 = 13;
 /// The name of a keyspace: makes it, or names it anew.
 const TAG_KEYSPACE_NAME: u64 = 14;
 /// A keyspace is dropped. It has no content.
@@ -72,6 +75,8 @@ pub(crate) struct VersionEdit {
     pub(crate) keyspace: Option<KeyspaceId>,
     /// The name that this keyspace has from now on. If there is no such keyspace, the edit makes it.
     pub(crate) name: Option<String>,
+    /// Changes of what this keyspace is set to.
+    pub(crate) settings: Settings,
     /// Whether this keyspace is dropped, with its tables.
     pub(crate) drops: bool,
     /// No keyspace has this id or a larger one yet.
@@ -209,6 +214,7 @@ impl VersionEdit {
             put_varint(out, TAG_KEYSPACE_NAME);
             put_length_prefixed(out, name.as_bytes());
         }
+        self.settings.encode_to(TAG_SETTING, out);
         if self.drops {
             put_varint(out, TAG_DROPPED);
         }
@@ -280,7 +286,8 @@ impl VersionEdit {
 
     /// Finds the part for keyspace `id`, or begins it. Returns its place: 0 is the edit itself.
     fn turn_to(&mut self, id: KeyspaceId) -> Result<usize> {
-        let is_begun = self.changes_tables() || self.name.is_some() || self.drops;
+        let is_begun =
+            self.changes_tables() || self.name.is_some() || !self.settings.is_empty() || self.drops;
         if self.keyspace.is_none() && (!is_begun || id == KeyspaceId::DEFAULT) {
             self.keyspace = Some(id);
         }
@@ -311,6 +318,7 @@ impl VersionEdit {
                     false => Err(not_a_name()),
                 }
             }
+            TAG_SETTING => self.settings.decode_one(input),
             TAG_DROPPED => {
                 self.drops = true;
                 Ok(())
@@ -385,6 +393,7 @@ fn level(input: &mut &[u8]) -> Result<usize> {
 mod tests {
     use aidb_test_data::Random;
 
+    use super::super::settings::tests::of as settings_of;
     use super::super::table_info::tests::example;
     use super::super::table_info::{Reclaimable, Shortened};
     use super::*;
@@ -399,6 +408,7 @@ mod tests {
             log_number: Some(FileNumber(7)),
             next_file_number: Some(FileNumber(300)),
             last_sequence: Some(SequenceNumber::MAX),
+            settings: settings_of(&[("a", "1"), ("default_ttl", "")]),
             ..VersionEdit::default()
         };
         edit.add(0, example(12));

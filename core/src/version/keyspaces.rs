@@ -13,6 +13,7 @@ use super::Version;
 use super::builder::Builder;
 use super::edit::VersionEdit;
 use super::file::{FileMeta, ObsoleteFiles};
+use super::settings::Settings;
 use crate::content::Sum;
 use crate::error::{Error, Result};
 use crate::key::{KeyspaceId, SequenceNumber};
@@ -36,6 +37,7 @@ pub(super) struct Keyspace<T> {
     pub(super) name: Arc<str>,
     /// See KEYSPACE-3.
     pub(super) flushed: SequenceNumber,
+    pub(super) settings: Settings,
     pub(super) tables: T,
 }
 
@@ -87,7 +89,8 @@ impl<T> Keyspaces<T> {
             }
         }
         if part.drops {
-            if id == KeyspaceId::DEFAULT || part.changes_tables() || part.name.is_some() {
+            let changes = part.changes_tables() || !part.settings.is_empty();
+            if id == KeyspaceId::DEFAULT || changes || part.name.is_some() {
                 let what = format!("an edit drops keyspace {id}, which it cannot");
                 return Err(Error::internal(what));
             }
@@ -96,6 +99,7 @@ impl<T> Keyspaces<T> {
         let keyspace = self.get_mut(id)?;
         let flushed = part.last_sequence.unwrap_or_default();
         keyspace.flushed = keyspace.flushed.max(flushed);
+        keyspace.settings.apply(&part.settings)?;
         Ok(None)
     }
 
@@ -166,6 +170,7 @@ impl<T> Keyspace<T> {
         Keyspace {
             name: Arc::from(name),
             flushed: SequenceNumber(0),
+            settings: Settings::default(),
             tables,
         }
     }
@@ -243,6 +248,7 @@ impl<'a> Keyspaces<Builder<'a>> {
             let keyspace = Keyspace {
                 name: keyspace.name,
                 flushed: keyspace.flushed,
+                settings: keyspace.settings,
                 tables: Arc::new(version),
             };
             alive.insert(id, keyspace);

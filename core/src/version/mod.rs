@@ -20,6 +20,7 @@
 //! * `file.rs`      a live file, counted         * `manifest/`   edits on disk
 //! * `current.rs`   which manifest is in use    * `file_numbers.rs`  numbers of new files
 //! * `keyspaces.rs`  the keyspaces and the tables of each
+//! * `settings.rs`  what a keyspace is set to
 //! * `features.rs`  what a reader must know besides the format version
 //! * `lookup.rs`    steps of a point lookup      * `access.rs`   disk or memory only
 //! * `salvage.rs`   what can be read of a damaged manifest
@@ -44,6 +45,7 @@ mod lookup;
 mod manifest;
 mod salvage;
 mod set;
+mod settings;
 mod table_info;
 
 use std::fmt;
@@ -77,6 +79,7 @@ pub(crate) use salvage::{Salvage, salvage};
 pub(crate) use set::VersionSet;
 #[cfg(test)]
 pub(crate) use set::gain_of;
+pub(crate) use settings::Settings;
 #[cfg(test)]
 pub(crate) use table_info::Reclaimable;
 pub(crate) use table_info::TableInfo;

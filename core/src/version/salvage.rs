@@ -10,6 +10,7 @@ use super::current::read_current;
 use super::edit::VersionEdit;
 use super::features::Features;
 use super::manifest::ManifestReader;
+use super::settings::Settings;
 use super::table_info::TableInfo;
 use crate::env::{Env, PathKind};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +26,8 @@ pub(crate) struct Salvage {
     pub(crate) removed: HashSet<FileNumber>,
     /// Which keyspace has each live table.
     homes: HashMap<FileNumber, KeyspaceId>,
+    /// What the default keyspace was set to, as far as is known.
+    pub(crate) settings: Settings,
     /// The oldest log that is needed.
     pub(crate) log_number: FileNumber,
     /// The id of the database; 0 if not known.
@@ -156,6 +159,10 @@ impl Salvage {
             of_it.into_iter().for_each(|number| self.remove(number));
         }
         self.note_number(part.last_sequence);
+        if keyspace == KeyspaceId::DEFAULT && self.settings.apply(&part.settings).is_err() {
+            // No build sets so much; what was set so far stays.
+            self.is_complete = false;
+        }
     }
 
     fn remove(&mut self, number: FileNumber) {

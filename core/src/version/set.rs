@@ -31,6 +31,7 @@ use super::file::ObsoleteFiles;
 use super::file_numbers::FileNumbers;
 use super::keyspaces::{Flushed, Keyspaces, Versions};
 use super::manifest::{ManifestReader, ManifestWriter, RECORDS_OFFSET, snapshot_records};
+use super::settings::Settings;
 use super::table_info::TableInfo;
 use super::{Builder, Version};
 use crate::content::Sum;
@@ -127,13 +128,15 @@ impl VersionSet {
     /// repair. The tables must be durable (their directory entries need not be), and there must be no CURRENT. Until
     /// this returns, `dir` either does not open or opens completely.
     ///
-    /// `last_sequence`: at least the largest number in any table. `features`: all that the tables may need (FEATURE-1).
+    /// `last_sequence`: at least the largest number in any table. `features`: all that the tables may need
+    /// (FEATURE-1). `settings`: those of the default keyspace.
     pub(crate) fn create_from(
         env: &dyn Env,
         dir: &Path,
         tables: Vec<(usize, TableInfo)>,
         last_sequence: SequenceNumber,
         mut features: Features,
+        settings: Settings,
     ) -> Result<()> {
         name_features_of(&tables, &mut features);
         debug_assert!(
@@ -153,6 +156,7 @@ impl VersionSet {
             database: Some(new_database(env)?),
             log_number: Some(FileNumber(0)),
             next_file_number: Some(FileNumber(number + 1)),
+            settings,
             last_sequence: Some(last_sequence),
             added: tables,
             ..VersionEdit::default()
@@ -494,6 +498,7 @@ impl VersionSet {
             VersionEdit {
                 keyspace: Some(id),
                 name: (id != KeyspaceId::DEFAULT).then(|| keyspace.name.to_string()),
+                settings: keyspace.settings.clone(),
                 last_sequence: Some(keyspace.flushed),
                 added: files
                     .map(|(level, file)| (level, file.info.clone()))
@@ -535,8 +540,11 @@ impl VersionSet {
         let nothing = VersionEdit::default();
         let parts = |versions: &Versions| -> Vec<_> {
             let all = self.snapshot(versions, &nothing).into_iter();
-            all.map(|part| (part.keyspace, part.name, part.last_sequence, part.added))
-                .collect()
+            all.map(|part| {
+                let tables = (part.last_sequence, part.added);
+                (part.keyspace, part.name, part.settings, tables)
+            })
+            .collect()
         };
         let is_same = number == self.manifest_number
             && read.log_number == self.log_number
@@ -566,6 +574,12 @@ impl VersionSet {
             true => Err(Error::closed("the database")),
             false => Ok(()),
         }
+    }
+
+    /// What a keyspace is set to; nothing if there is no such keyspace, or the versions were released.
+    pub(crate) fn settings(&self, keyspace: KeyspaceId) -> Settings {
+        let found = self.current.get(keyspace);
+        found.map_or_else(Settings::default, |found| found.settings.clone())
     }
 
     /// The current version of a keyspace; an empty one if there is no such keyspace, or the versions were released.

@@ -6,8 +6,17 @@ use super::Tree;
 use crate::error::Result;
 use crate::key::{FileNumber, SequenceNumber};
 use crate::sync::Arc;
-use crate::version::{Features, Version};
+use crate::version::{Features, Settings, Version};
 use crate::wal::{Expected, SyncedLog};
+
+/// What the manifest says of a tree.
+pub(in crate::db) struct Durable {
+    pub(in crate::db) version: Arc<Version>,
+    pub(in crate::db) features: Features,
+    pub(in crate::db) settings: Settings,
+    /// The last sequence number that the manifest names.
+    pub(in crate::db) last_sequence: SequenceNumber,
+}
 
 impl Tree {
     /// The oldest log that the manifest needs.
@@ -15,15 +24,15 @@ impl Tree {
         self.versions.lock().log_number()
     }
 
-    /// The durable version, and the features and the last sequence number that the manifest names with it.
-    pub(in crate::db) fn durable_version(&self) -> (Arc<Version>, Features, SequenceNumber) {
+    /// What the manifest says of this tree, for a copy.
+    pub(in crate::db) fn durable(&self) -> Durable {
         let versions = self.versions.lock();
-        let features = versions.features().clone();
-        (
-            versions.current(self.keyspace),
-            features,
-            versions.last_sequence(),
-        )
+        Durable {
+            version: versions.current(self.keyspace),
+            features: versions.features().clone(),
+            settings: versions.settings(self.keyspace),
+            last_sequence: versions.last_sequence(),
+        }
     }
 
     /// The manifest's current facts about the logs, except SYNCED.

@@ -40,7 +40,8 @@ impl Database {
             // CHECKPOINT-1.
             self.commit.flush_all()?;
         }
-        let (version, features, mut last_sequence) = self.tree.durable_version();
+        let durable = self.tree.durable();
+        let (version, mut last_sequence) = (durable.version, durable.last_sequence);
         // After the load, because a closed database has an empty superversion.
         self.context.check_open()?;
         let mut tables: Vec<(usize, TableInfo)> = Vec::new();
@@ -68,7 +69,9 @@ impl Database {
             }
         }
         // Syncs the directory before it makes CURRENT (CHECKPOINT-3).
-        VersionSet::create_from(self.context.env(), dir, tables, last_sequence, features)
+        let (features, settings) = (durable.features, durable.settings);
+        let env = self.context.env();
+        VersionSet::create_from(env, dir, tables, last_sequence, features, settings)
     }
 
     /// Makes `to` a hard link to `from`, which has `size` bytes. Copies the file if it cannot be linked: `to` is on

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::super::current::read_current;
 use super::super::manifest::ManifestReader;
 use super::super::set::{VersionSet, gain_of};
+use super::super::settings::tests::of as settings_of;
 use super::super::table_info::TableInfo;
 use super::super::tests::{Entries, build, insert};
 use super::super::{Features, salvage};
@@ -127,6 +128,33 @@ fn dropping(id: KeyspaceId, last: u64) -> VersionEdit {
         last_number: Some(SequenceNumber(last)),
         ..about(id)
     }
+}
+
+#[test]
+fn each_keyspace_has_settings_of_its_own_and_loses_them_when_it_is_dropped() {
+    let mut bench = Bench::with_two();
+    let setting = |id, value: &str| VersionEdit {
+        settings: settings_of(&[("a", value)]),
+        ..about(id)
+    };
+    let mut both = setting(KeyspaceId::DEFAULT, "0");
+    both.others.push(setting(MUSIC, "1"));
+    bench.apply(both).unwrap();
+    bench.apply(setting(FILMS, "2")).unwrap();
+    for _ in 0..2 {
+        for (id, value) in [(KeyspaceId::DEFAULT, "0"), (MUSIC, "1"), (FILMS, "2")] {
+            assert_eq!(bench.set.settings(id), settings_of(&[("a", value)]));
+        }
+        bench.shown();
+        bench.reopen();
+    }
+    let mut wrong = dropping(MUSIC, 9);
+    wrong.settings = settings_of(&[("a", "3")]);
+    assert_eq!(bench.apply(wrong).unwrap_err().kind(), ErrorKind::Internal);
+    bench.reopen();
+    bench.apply(dropping(MUSIC, 9)).unwrap();
+    assert_eq!(bench.set.settings(MUSIC), Settings::default());
+    assert_eq!(bench.set.settings(FILMS), settings_of(&[("a", "2")]));
 }
 
 /// KEYSPACE-2, KEYSPACE-3.

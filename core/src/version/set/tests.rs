@@ -1,5 +1,6 @@
 //! Tests of the version set: what it keeps after reopening, power loss, damage and failed writes.
 
+use super::super::settings::tests::of as settings_of;
 use super::super::tests::{Entries, build, insert};
 use super::*;
 use crate::env::{Call, Fault, FaultEnv, MemEnv};
@@ -70,6 +71,50 @@ fn what_was_applied_is_recovered() {
     assert!(again.numbers.allocate() >= next);
 }
 
+/// SETTING-1.
+#[test]
+fn a_setting_is_kept_by_every_later_manifest_and_by_a_copy_until_it_is_unset() {
+    let (env, mut set) = created();
+    let setting = |all: &[(&str, &str)]| VersionEdit {
+        settings: settings_of(all),
+        ..VersionEdit::default()
+    };
+    let of = |set: &VersionSet| set.settings(KeyspaceId::DEFAULT);
+    set.log_and_apply_any(setting(&[("a", "1"), ("b", "2")]))
+        .unwrap();
+    let mut expected = settings_of(&[("a", "1"), ("b", "2")]);
+    assert_eq!(of(&set), expected);
+    for (change, after) in [
+        (vec![], expected.clone()),
+        (
+            vec![("c", "3")],
+            settings_of(&[("a", "1"), ("b", "2"), ("c", "3")]),
+        ),
+        (
+            vec![("a", ""), ("b", "4")],
+            settings_of(&[("b", "4"), ("c", "3")]),
+        ),
+    ] {
+        set = recover(&env).unwrap();
+        assert_eq!(of(&set), expected);
+        // The first one begins a new manifest, and the second one is appended to it.
+        set.log_and_apply_any(setting(&change)).unwrap();
+        set.check_disk().unwrap();
+        let new = table(&set);
+        set.log_and_apply_any(adding(0, new)).unwrap();
+        set.check_disk().unwrap();
+        assert_eq!(of(&set), after);
+        expected = after;
+    }
+    let salvaged = crate::version::salvage(&env, &dir(), &mut Vec::new()).unwrap();
+    assert_eq!(salvaged.settings, expected);
+    let copy = MemEnv::new();
+    copy.create_dir_all(&dir()).unwrap();
+    let (features, last) = (salvaged.features, SequenceNumber(9));
+    VersionSet::create_from(&copy, &dir(), Vec::new(), last, features, expected.clone()).unwrap();
+    assert_eq!(of(&recover(&copy).unwrap()), expected);
+}
+
 /// FEATURE-1.
 #[test]
 fn a_feature_is_kept_by_every_later_manifest_and_by_a_copy() {
@@ -100,7 +145,8 @@ fn a_feature_is_kept_by_every_later_manifest_and_by_a_copy() {
     let copy = MemEnv::new();
     copy.create_dir_all(&dir()).unwrap();
     let last = SequenceNumber(9);
-    VersionSet::create_from(&copy, &dir(), Vec::new(), last, salvaged.features).unwrap();
+    let settings = salvaged.settings;
+    VersionSet::create_from(&copy, &dir(), Vec::new(), last, salvaged.features, settings).unwrap();
     assert_eq!(
         *recover(&copy).unwrap().features(),
         Features::known_to_tests()

@@ -155,7 +155,8 @@ impl Repair<'_> {
             env.remove_file(path)?;
         }
         let last_sequence = self.report.last_sequence;
-        VersionSet::create_from(env, self.into, merged, last_sequence, manifest.features)?;
+        let (features, settings) = (manifest.features, manifest.settings);
+        VersionSet::create_from(env, self.into, merged, last_sequence, features, settings)?;
         Ok(self.report)
     }
 

@@ -33,6 +33,7 @@
 //! | `memtable`, `wal`, `sstable` | the write buffer, the log, the tables and their blocks in memory |
 //! | `transaction` | what a transaction has read and written, what commits have changed |
 //! | `batch`, `snapshot`, `options`, `metrics` | arguments and results of calls |
+//! | `merge` | the operators that fold operands into a value |
 //! | `range_delete`, `range_deletes`, `range_sweep` | deletes of ranges of keys, and what they cover |
 //! | `content` | sums over entries, which show that none was lost or changed |
 //! | `key`, `filename` | internal keys and their order; names of files |
@@ -64,6 +65,7 @@ mod iterator;
 mod key;
 mod memory;
 mod memtable;
+mod merge;
 mod metrics;
 mod options;
 mod prefetch;
@@ -107,6 +109,7 @@ pub use memory::{copy_of, reserve, room_ahead, room_for};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use memtable::MeasuredMemtable;
+pub use merge::{MergeOperator, built_in_merge_operator};
 #[doc(hidden)]
 pub use options::{Accepts, Declared};
 pub use options::{

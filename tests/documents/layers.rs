@@ -26,7 +26,7 @@ const LAYERS: &[&str] = &[
     "snapshot",
     "filename content",
     "range_deletes range_sweep",
-    "range_delete timed",
+    "range_delete timed merge",
     "key compression",
     "coding checksum",
     "memory",
@@ -194,6 +194,10 @@ const FOLDERS: &[(&str, &[&str])] = &[
             "arena",
             "chunk",
         ],
+    ),
+    (
+        "merge",
+        &["mod", "patch", "bytes json_text numbers", "operator"],
     ),
     (
         "options",

@@ -110,9 +110,9 @@ fn of_logs_with_one_predecessor_the_newest_counts_and_nothing_behind_the_others(
     let cut_off = |logs: &[(u64, u64)]| numbers(chain(expected(0), logs).cut_off());
     let rivals = [(1, 0), (2, 1), (3, 2), (4, 1), (5, 4)];
     assert_eq!(cut_off(&rivals), [2, 3]);
-    assert_eq!(cut_off(&[(1, 0), (2, 1), (3, 2)]), []);
+    assert_eq!(cut_off(&[(1, 0), (2, 1), (3, 2)]), [0; 0]);
     // Logs that name no predecessor are not rivals. The headers of damaged logs name none.
-    assert_eq!(cut_off(&[(1, 0), (2, 0), (3, 0)]), []);
+    assert_eq!(cut_off(&[(1, 0), (2, 0), (3, 0)]), [0; 0]);
     // The predecessor need not be there.
     assert_eq!(cut_off(&[(8, 7), (9, 7)]), [8]);
 }
@@ -187,7 +187,7 @@ fn the_manifest_names_the_first_log_and_the_synced_one_as_far_as_they_are_needed
         expected.synced_log = FileNumber(synced);
         numbers(expected.named())
     };
-    assert_eq!(named(0, 0), []);
+    assert_eq!(named(0, 0), [0; 0]);
     assert_eq!(named(3, 0), [3]);
     assert_eq!(named(3, 2), [3]);
     assert_eq!(named(3, 3), [3]);

@@ -85,7 +85,7 @@ fn delete(writer: &Bound<'_, Writer>, key: &BytesLike<'_>, sync: bool) -> PyResu
     unless_it_waits(py, delete, by_another_thread)
 }
 
-/// Another thread makes the call, because the first range delete of a process waits for the disk.
+/// Another thread makes the call, because the first range delete of a process may wait for the disk.
 fn delete_range(writer: &Bound<'_, Writer>, range: Range, sync: bool) -> PyResult<()> {
     let (db, options) = (
         Arc::clone(&view(writer).store),

@@ -36,6 +36,9 @@ impl Needs {
     pub(crate) const NOTHING: Needs = Needs(0);
     /// Range deletes, in a table or in a log.
     pub(crate) const RANGE_DELETES: Needs = Needs(1);
+    /// What a new database names from the beginning, so that its first range delete need not sync the manifest. Every
+    /// released build knows these features.
+    pub(crate) const OF_NEW_DATABASES: Needs = Needs::RANGE_DELETES;
 
     /// The needs with these bits.
     pub(crate) fn from_bits(bits: u8) -> Needs {
@@ -105,6 +108,11 @@ impl Features {
     /// The names, in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
+    }
+
+    /// Whether these have all of `other`.
+    pub(crate) fn include(&self, other: &Features) -> bool {
+        other.0.is_subset(&self.0)
     }
 
     /// Adds those of `other`.

@@ -103,7 +103,7 @@ impl VersionSet {
             current: Keyspaces::of_default(Arc::new(Version::empty())),
             numbers: Arc::new(FileNumbers::starting_at(FileNumber(FIRST_MANIFEST.0 + 1))),
             obsolete,
-            features: Features::default(),
+            features: Features::of(Needs::OF_NEW_DATABASES),
             log_number: FileNumber(0),
             synced_log: FileNumber(0),
             last_sequence: SequenceNumber(0),
@@ -628,6 +628,11 @@ impl VersionSet {
     /// The features of the database.
     pub(crate) fn features(&self) -> &Features {
         &self.features
+    }
+
+    /// Whether a manifest of this process durably names `features` (FEATURE-1, SET-6).
+    pub(crate) fn names_durably(&self, features: &Features) -> bool {
+        !self.is_inherited && self.features.include(features)
     }
 
     /// A log with a synced record, or 0. It exists unless [`VersionSet::log_number`] is larger.

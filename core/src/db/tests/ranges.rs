@@ -7,7 +7,7 @@ use aidb_test_data::Fill;
 use super::*;
 use crate::inspect;
 use crate::options::{IterOptions, ReadOptions, WriteOptions};
-use crate::version::LEVELS;
+use crate::version::{Features, LEVELS, Settings, VersionSet};
 
 const SECOND: u64 = 1_000_000;
 
@@ -123,20 +123,28 @@ fn an_empty_range_writes_nothing_and_a_reversed_one_is_refused() {
     assert_eq!(entries(&db), []);
 }
 
+/// The manifest's path, and whether it names the feature.
+fn manifest_and_feature(env: &MemEnv) -> (String, bool) {
+    let current = inspect::Current::read(env, "/db/CURRENT".as_ref()).unwrap();
+    let path = format!("/db/MANIFEST-{}", current.manifest);
+    let mut manifest = inspect::Manifest::open(env, path.as_ref()).unwrap();
+    let mut names = Vec::new();
+    while let Some(edit) = manifest.next_edit().unwrap() {
+        names.extend(edit.features);
+    }
+    (path, names.contains(&"range-delete".to_string()))
+}
+
 /// FEATURE-1.
 #[test]
 fn the_feature_is_durable_before_the_first_range_delete_is_in_the_log() {
     let env = MemEnv::new();
-    let named = || {
-        let current = inspect::Current::read(&env, "/db/CURRENT".as_ref()).unwrap();
-        let path = format!("/db/MANIFEST-{}", current.manifest);
-        let mut manifest = inspect::Manifest::open(&env, path.as_ref()).unwrap();
-        let mut names = Vec::new();
-        while let Some(edit) = manifest.next_edit().unwrap() {
-            names.extend(edit.features);
-        }
-        names.contains(&"range-delete".to_string())
-    };
+    let named = || manifest_and_feature(&env).1;
+    // As an earlier build left it.
+    let dir = Path::new("/db");
+    env.create_dir_all(dir).unwrap();
+    let (none, last) = (Features::default(), SequenceNumber(0));
+    VersionSet::create_from(&env, dir, Vec::new(), last, none, Settings::default()).unwrap();
     let db = open(&env);
     db.put(b"a", b"1").unwrap();
     db.delete(b"a").unwrap();
@@ -148,6 +156,31 @@ fn the_feature_is_durable_before_the_first_range_delete_is_in_the_log() {
     assert!(named() && log(&db) > before);
     drop(db);
     assert!(named());
+}
+
+/// FEATURE-1, SET-6.
+#[test]
+fn a_range_delete_syncs_the_manifest_only_if_this_process_has_not_named_the_feature() {
+    let env = MemEnv::new();
+    let db = open(&env);
+    let new = manifest_and_feature(&env);
+    assert!(new.1, "a new database names it");
+    db.delete_range(None, Some(b"b")).unwrap();
+    assert_eq!(manifest_and_feature(&env), new);
+    drop(db);
+    let db = open(&env);
+    // What the earlier process wrote may not be on the disk.
+    db.delete_range(None, Some(b"b")).unwrap();
+    let renewed = manifest_and_feature(&env);
+    assert!(renewed.1 && renewed.0 > new.0);
+    drop(db);
+    let db = open(&env);
+    db.put(b"a", b"1").unwrap();
+    db.flush().unwrap();
+    let flushed = manifest_and_feature(&env);
+    assert!(flushed.0 > renewed.0);
+    db.delete_range(None, Some(b"b")).unwrap();
+    assert_eq!(manifest_and_feature(&env), flushed);
 }
 
 #[test]

@@ -262,20 +262,17 @@ impl WriteBatch {
         let operations = operations(&self.buffer).ok().into_iter().flatten();
         operations
             .filter_map(|operation| operation.ok())
-            .filter_map(
-                |Operation {
-                     kind, key, value, ..
-                 }| {
-                    Some(match kind {
-                        ValueKind::Put => BatchOperation::Put { key, value },
-                        ValueKind::Delete => BatchOperation::Delete { key },
-                        ValueKind::RangeDelete => BatchOperation::DeleteRange {
-                            start: key,
-                            end: end_in(key, value).ok()?,
-                        },
-                    })
-                },
-            )
+            .filter_map(|operation| {
+                let (key, value) = (operation.key, operation.value);
+                Some(match operation.kind {
+                    ValueKind::Put => BatchOperation::Put { key, value },
+                    ValueKind::Delete => BatchOperation::Delete { key },
+                    ValueKind::RangeDelete => BatchOperation::DeleteRange {
+                        start: key,
+                        end: end_in(key, value).ok()?,
+                    },
+                })
+            })
     }
 
     /// Passes on the hash and the bytes of each operation's key, in order.

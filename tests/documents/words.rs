@@ -34,29 +34,24 @@ struct Noun {
     python: Class,
     /// `None`: in Node it is no class.
     node: Option<Class>,
+    /// Its calls besides [`WRITES`].
     calls: &'static [&'static str],
 }
+
+/// What adds a write, to all of them.
+const WRITES: [&str; 4] = ["put", "delete", "delete_range", "delete_prefix"];
+const CPP: &str = "include/aidb.hpp";
+const PYTHON: &str = "bindings/python/python/aidb/_aidb.pyi";
+const NODE: &str = "bindings/node/index.d.ts";
 
 const NOUNS: [Noun; 3] = [
     Noun {
         rust: class("core/src/db/mod.rs", "impl DB {", "\n}"),
         c: "aidb_",
-        cpp: class("include/aidb.hpp", "class DB {", "\n};"),
-        python: class(
-            "bindings/python/python/aidb/_aidb.pyi",
-            "class Writer(Reader):",
-            "\n@disjoint_base",
-        ),
-        node: Some(class(
-            "bindings/node/index.d.ts",
-            "export class AidbLevel",
-            "\n}",
-        )),
+        cpp: class(CPP, "class DB {", "\n};"),
+        python: class(PYTHON, "class Writer(Reader):", "\n@disjoint_base"),
+        node: Some(class(NODE, "export class AidbLevel", "\n}")),
         calls: &[
-            "put",
-            "delete",
-            "delete_range",
-            "delete_prefix",
             "compare_and_set",
             "put_if_absent",
             "get_and_put",
@@ -66,21 +61,10 @@ const NOUNS: [Noun; 3] = [
     Noun {
         rust: class("core/src/batch.rs", "impl WriteBatch {", "\n}"),
         c: "aidb_batch_",
-        cpp: class("include/aidb.hpp", "class WriteBatch {", "\n};"),
-        python: class(
-            "bindings/python/python/aidb/_aidb.pyi",
-            "class WriteBatch:",
-            "\n@final",
-        ),
+        cpp: class(CPP, "class WriteBatch {", "\n};"),
+        python: class(PYTHON, "class WriteBatch:", "\n@final"),
         node: None,
-        calls: &[
-            "put",
-            "delete",
-            "delete_range",
-            "delete_prefix",
-            "append",
-            "clear",
-        ],
+        calls: &["append", "clear"],
     },
     Noun {
         rust: class(
@@ -89,27 +73,10 @@ const NOUNS: [Noun; 3] = [
             "\n}",
         ),
         c: "aidb_transaction_",
-        cpp: class("include/aidb.hpp", "class Transaction {", "\n};"),
-        python: class(
-            "bindings/python/python/aidb/_aidb.pyi",
-            "class Transaction(Reader):",
-            "\n@final",
-        ),
-        node: Some(class(
-            "bindings/node/index.d.ts",
-            "export interface Transaction<",
-            "\n}",
-        )),
-        calls: &[
-            "put",
-            "delete",
-            "delete_range",
-            "delete_prefix",
-            "savepoint",
-            "rollback_to",
-            "commit",
-            "rollback",
-        ],
+        cpp: class(CPP, "class Transaction {", "\n};"),
+        python: class(PYTHON, "class Transaction(Reader):", "\n@final"),
+        node: Some(class(NODE, "export interface Transaction<", "\n}")),
+        calls: &["savepoint", "rollback_to", "commit", "rollback"],
     },
 ];
 
@@ -149,7 +116,7 @@ fn calls_have_the_same_name_in_every_language() {
     for noun in NOUNS {
         let (rust, cpp, python) = (noun.rust.text(), noun.cpp.text(), noun.python.text());
         let node = noun.node.map(|class| class.text());
-        for name in noun.calls {
+        for name in WRITES.iter().chain(noun.calls) {
             let mut check = |language, is_there: bool| {
                 if !is_there {
                     missing.push(format!("{language}: {}{name}", noun.c));
@@ -170,7 +137,7 @@ fn calls_have_the_same_name_in_every_language() {
 /// A batch of Node is a list: its operations are named by their types.
 #[test]
 fn the_operations_of_a_batch_of_node_have_the_names_of_its_calls() {
-    let types = read("bindings/node/index.d.ts");
+    let types = read(NODE);
     for name in ["delete_range", "delete_prefix"] {
         let operation = format!("type: '{}'", in_node(name));
         assert!(types.contains(&operation), "no {operation}");

@@ -95,7 +95,7 @@ pub struct Edit {
     /// The name of the order of keys: always `bytewise`.
     pub comparator: Option<Vec<u8>>,
     /// The names of the features that the database has from this edit on, in order. A build opens no database with a
-    /// feature that it does not know; there is none yet.
+    /// feature that it does not know.
     pub features: Vec<String>,
     /// Larger than the id of any keyspace that there has been.
     pub next_keyspace: Option<KeyspaceId>,

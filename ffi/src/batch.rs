@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 
 use crate::guard::{guard_ok, quietly, releasing};
 use crate::handle::{self, Object, aidb_batch, aidb_error};
-use crate::ptr::{bytes, optional_bytes};
+use crate::ptr::{bounds, bytes};
 use crate::status::aidb_status;
 
 /// The callback of aidb_batch_iterate for a put. It must return normally: no longjmp, no exception.
@@ -177,8 +177,7 @@ pub unsafe extern "C-unwind" fn aidb_batch_delete_range(
     unsafe {
         guard_ok(error, || {
             let batch = handle::get(batch, "batch")?;
-            let start = optional_bytes(start, start_len, "start")?;
-            let end = optional_bytes(end, end_len, "end")?;
+            let (start, end) = bounds(start, start_len, end, end_len)?;
             let mut batch = batch.try_write().ok_or_else(|| batch.in_use("batch"))?;
             batch.delete_range(start, end)
         })

@@ -9,7 +9,7 @@ use aidb::CountOptions;
 use crate::db::check_reserved;
 use crate::guard::guard_ok;
 use crate::handle::{self, aidb_db, aidb_error, aidb_snapshot};
-use crate::ptr::{growing, optional_bytes, out};
+use crate::ptr::{bounds, growing, optional_bytes, out};
 use crate::report::aidb_progress_callback;
 use crate::status::aidb_status;
 
@@ -60,8 +60,7 @@ pub unsafe extern "C-unwind" fn aidb_approximate_count(
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
             let count_out = out(count_out, "count_out")?;
-            let start = optional_bytes(start, start_len, "start")?;
-            let end = optional_bytes(end, end_len, "end")?;
+            let (start, end) = bounds(start, start_len, end, end_len)?;
             count_out.write(db.approximate_count(start, end)?);
             Ok(())
         })
@@ -98,8 +97,7 @@ pub unsafe extern "C-unwind" fn aidb_count(
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
             let count_out = out(count_out, "count_out")?;
-            let start = optional_bytes(start, start_len, "start")?;
-            let end = optional_bytes(end, end_len, "end")?;
+            let (start, end) = bounds(start, start_len, end, end_len)?;
             let defaults = aidb_count_options {
                 struct_size: size_of::<aidb_count_options>(),
                 snapshot: ptr::null(),

@@ -12,7 +12,7 @@ use crate::handle::{
 };
 use crate::options::options_or_default;
 use crate::ptr::{
-    Buffer, Out, array, array_out, bytes, growing, optional_bytes, optional_out, out, path, text,
+    Buffer, Out, array, array_out, bounds, bytes, growing, optional_out, out, path, text,
 };
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 
@@ -295,8 +295,7 @@ pub unsafe extern "C-unwind" fn aidb_delete_range(
     unsafe {
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
-            let start = optional_bytes(start, start_len, "start")?;
-            let end = optional_bytes(end, end_len, "end")?;
+            let (start, end) = bounds(start, start_len, end, end_len)?;
             written(options, |options| db.delete_range_with(start, end, options))
         })
     }
@@ -548,8 +547,8 @@ pub unsafe extern "C-unwind" fn aidb_compact_range(
     unsafe {
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
-            let start = optional_bytes(start, start_len, "start")?;
-            db.compact_range(start, optional_bytes(end, end_len, "end")?)
+            let (start, end) = bounds(start, start_len, end, end_len)?;
+            db.compact_range(start, end)
         })
     }
 }
@@ -573,8 +572,7 @@ pub unsafe extern "C-unwind" fn aidb_approximate_size(
         guard_ok(error, || {
             let db = handle::get(db, "db")?;
             let size_out = out(size_out, "size_out")?;
-            let start = optional_bytes(start, start_len, "start")?;
-            let end = optional_bytes(end, end_len, "end")?;
+            let (start, end) = bounds(start, start_len, end, end_len)?;
             size_out.write(db.approximate_size(start, end)?);
             Ok(())
         })

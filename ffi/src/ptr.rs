@@ -48,6 +48,23 @@ pub(crate) unsafe fn optional_bytes<'a>(
     Ok((!data.is_null()).then_some(bytes))
 }
 
+/// The bounds of a range, its start and its end; NULL means that there is none.
+///
+/// # Safety
+/// As for [`bytes`], for either of them.
+pub(crate) unsafe fn bounds<'a>(
+    start: *const c_void,
+    start_len: usize,
+    end: *const c_void,
+    end_len: usize,
+) -> Result<(Option<&'a [u8]>, Option<&'a [u8]>)> {
+    // SAFETY: the caller's own promise.
+    unsafe {
+        let start = optional_bytes(start, start_len, "start")?;
+        Ok((start, optional_bytes(end, end_len, "end")?))
+    }
+}
+
 /// `count` values at `data`; `data` may be NULL if there are none.
 ///
 /// # Safety

@@ -12,7 +12,7 @@ use crate::handle::{
     self, Object, aidb_batch, aidb_db, aidb_error, aidb_iterator, aidb_pinned, aidb_transaction,
 };
 use crate::iterator::{aidb_iter_options, hand_over, iter_options};
-use crate::ptr::{Buffer, bytes, growing, optional_bytes, out};
+use crate::ptr::{Buffer, bounds, bytes, growing, out};
 use crate::status::{AIDB_NOT_FOUND, AIDB_OK, aidb_status};
 
 /// How a transaction is made. Start from AIDB_TRANSACTION_OPTIONS_INIT.
@@ -256,10 +256,8 @@ pub unsafe extern "C-unwind" fn aidb_transaction_delete_range(
     unsafe {
         guard_ok(error, || {
             let transaction = handle::get(transaction, "transaction")?;
-            transaction.delete_range(
-                optional_bytes(start, start_len, "start")?,
-                optional_bytes(end, end_len, "end")?,
-            )
+            let (start, end) = bounds(start, start_len, end, end_len)?;
+            transaction.delete_range(start, end)
         })
     }
 }

@@ -93,13 +93,17 @@ impl Task {
         Duration::from_secs_f64(self.seconds)
     }
 
-    fn open(&self, cache_bytes: usize, synced: bool) -> Result<Box<dyn Engine>, Failure> {
-        let config = Config {
+    fn config(&self, cache_bytes: usize, synced: bool) -> Config<'_> {
+        Config {
             cache_bytes,
             settings: &self.settings,
             synced,
-        };
-        self.engine.open(&self.path, config)
+        }
+    }
+
+    fn open(&self, cache_bytes: usize, synced: bool) -> Result<Box<dyn Engine>, Failure> {
+        self.engine
+            .open(&self.path, self.config(cache_bytes, synced))
     }
 
     fn seed(&self) -> u64 {
@@ -433,13 +437,23 @@ fn tiny_cache(task: &Task) -> usize {
 
 /// Gets a quarter as many random entries as there are: with about 35 in a block, that touches every block.
 fn warm(db: &dyn Engine, entries: u64, value_bytes: usize) -> Result<(), Failure> {
+    warm_by(|key| db.get(key), entries, value_bytes)
+}
+
+/// The same with the caller's get.
+fn warm_by(
+    get: impl Fn(&[u8]) -> Result<Option<usize>, Failure>,
+    entries: u64,
+    value_bytes: usize,
+) -> Result<(), Failure> {
     let order = Order::uniform(entries, 2);
     let most = match value_bytes {
         VALUE_BYTES => entries / 4,
         _ => entries * 4,
     };
     for index in 0..most {
-        get_present(db, order.at(index), value_bytes)?;
+        let number = order.at(index);
+        is_present(number, get(&key(number))?, value_bytes)?;
     }
     Ok(())
 }
@@ -705,16 +719,9 @@ fn get_put(task: &Task) -> Result<Measured, Failure> {
 
 /// The same in a transaction.
 fn transactions(task: &Task) -> Result<Measured, Failure> {
-    let config = Config {
-        cache_bytes: CACHE_BYTES,
-        settings: &task.settings,
-        synced: false,
-    };
+    let config = task.config(CACHE_BYTES, false);
     let db = task.engine.open_transactions(&task.path, config)?;
-    let order = Order::uniform(task.entries, 2);
-    for index in 0..task.entries / 4 {
-        is_present(order.at(index), db.get(&key(order.at(index)))?, VALUE_BYTES)?;
-    }
+    warm_by(|key| db.get(key), task.entries, VALUE_BYTES)?;
     let values = Values::new(VALUE_BYTES);
     get_and_put(task, |number| {
         let found = db.get_and_put(&key(number), values.of(number))?;

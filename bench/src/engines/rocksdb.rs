@@ -9,8 +9,9 @@
 use std::path::Path;
 
 use ::rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions,
-    OptimisticTransactionDB, OptimisticTransactionOptions, Options, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    FlushOptions, OptimisticTransactionDB, OptimisticTransactionOptions, Options, WriteBatch,
+    WriteOptions,
 };
 
 use super::*;
@@ -55,6 +56,11 @@ impl RocksDb {
             write: write_options(config),
         })
     }
+
+    fn family(&self) -> Result<&ColumnFamily, Failure> {
+        let family = self.db.cf_handle(FAMILY);
+        family.ok_or_else(|| "RocksDB has no default column family".into())
+    }
 }
 
 impl Engine for RocksDb {
@@ -79,14 +85,11 @@ impl Engine for RocksDb {
     }
 
     fn get_many(&self, keys: &[&[u8]]) -> Result<usize, Failure> {
-        let family = self
-            .db
-            .cf_handle(FAMILY)
-            .ok_or("RocksDB has no default column family")?;
+        let family = self.family()?;
         let mut found = 0;
         for value in self
             .db
-            .batched_multi_get_cf(&family, keys.iter().copied(), false)
+            .batched_multi_get_cf(family, keys.iter().copied(), false)
         {
             if let Some(value) = value? {
                 touch(&value);
@@ -131,13 +134,8 @@ impl Engine for RocksDb {
     }
 
     fn delete_range(&self, from: &[u8], to: &[u8]) -> Result<(), Failure> {
-        let family = self
-            .db
-            .cf_handle(FAMILY)
-            .ok_or("RocksDB has no default column family")?;
-        Ok(self
-            .db
-            .delete_range_cf_opt(&family, from, to, &self.write)?)
+        let family = self.family()?;
+        Ok(self.db.delete_range_cf_opt(family, from, to, &self.write)?)
     }
 }
 

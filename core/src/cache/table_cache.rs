@@ -210,9 +210,8 @@ impl TableCache {
     fn open_file(&self, handle: &TableHandle) -> Result<Arc<Table>> {
         let path = table_path(&self.dir, handle.number);
         let cache = Arc::clone(&self.block_cache);
-        let table = Table::open(&*self.env, &path, handle.file_id, handle.size, cache)?;
-        table.check_keyspace(handle.keyspace)?;
-        Ok(table)
+        let (id, size) = (handle.file_id, handle.size);
+        Table::open_in(handle.keyspace, &*self.env, &path, id, size, cache)
     }
 
     /// Closes tables until at most `count` are open.

@@ -30,13 +30,12 @@ pub(crate) fn check_added(
 ) -> Result<()> {
     for (_, said) in &edit.added {
         let path = table_path(dir, said.number);
-        let is_so = Table::open(env, &path, said.file_id, said.size, BlockCache::new(0)).and_then(
-            |table| {
-                table.check_keyspace(keyspace)?;
-                table.check_stored()?;
-                Ok(is_as_said(said, &table)? && table.content_sum() == said.content_sum)
-            },
-        );
+        let (id, size, cache) = (said.file_id, said.size, BlockCache::new(0));
+        let opened = Table::open_in(keyspace, env, &path, id, size, cache);
+        let is_so = opened.and_then(|table| {
+            table.check_stored()?;
+            Ok(is_as_said(said, &table)? && table.content_sum() == said.content_sum)
+        });
         let fault = match is_so {
             Ok(true) => continue,
             Ok(false) => "its bounds or counts are not those of its entries",

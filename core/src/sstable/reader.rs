@@ -197,6 +197,20 @@ impl Table {
         Table::from_file(file, path, file_id, file_size, cache)
     }
 
+    /// [`Table::open`], which refuses a table of another keyspace than `keyspace` (FILE-4).
+    pub(crate) fn open_in(
+        keyspace: KeyspaceId,
+        env: &dyn Env,
+        path: &Path,
+        file_id: u64,
+        file_size: u64,
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Table>> {
+        let table = Table::open(env, path, file_id, file_size, cache)?;
+        table.check_keyspace(keyspace)?;
+        Ok(table)
+    }
+
     /// Opens the table at `path`, whatever the id in its header.
     pub(crate) fn open_any(
         env: &dyn Env,
@@ -448,8 +462,7 @@ impl Table {
         &self.properties
     }
 
-    /// Refuses the table if it belongs to another keyspace than `keyspace` (FILE-4).
-    pub(crate) fn check_keyspace(&self, keyspace: KeyspaceId) -> Result<()> {
+    fn check_keyspace(&self, keyspace: KeyspaceId) -> Result<()> {
         let own = self.properties.keyspace;
         if own == keyspace.0 {
             return Ok(());

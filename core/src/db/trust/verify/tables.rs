@@ -38,7 +38,9 @@ impl Walk<'_> {
         let end = self.at.bytes_done + file.size;
         let path = table_path(database.context.dir(), file.number);
         self.report.tables += 1;
-        let opened = self.open_table(file, &path, cache);
+        let (keyspace, env) = (file.handle.keyspace, database.context.env());
+        let (id, size, cache) = (file.file_id, file.size, Arc::clone(cache));
+        let opened = Table::open_in(keyspace, env, &path, id, size, cache);
         let Some(table) = self.noted(&path, opened)? else {
             return Ok(ControlFlow::Continue(()));
         };
@@ -91,18 +93,6 @@ impl Walk<'_> {
             }
         }
         Ok(ControlFlow::Continue(()))
-    }
-
-    fn open_table(
-        &self,
-        file: &FileMeta,
-        path: &Path,
-        cache: &Arc<BlockCache>,
-    ) -> Result<Arc<Table>> {
-        let (env, cache) = (self.database.context.env(), Arc::clone(cache));
-        let table = Table::open(env, path, file.file_id, file.size, cache)?;
-        table.check_keyspace(file.handle.keyspace)?;
-        Ok(table)
     }
 
     /// Checks the blocks of a table; returns what it holds, unless it is damaged.
